@@ -1,0 +1,1 @@
+//! Staging, journal, digests and atomic publication of an artifact folder.

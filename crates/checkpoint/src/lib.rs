@@ -1,0 +1,1 @@
+//! Safetensors shards and config.json as a Checkpoint and a ModelSpec.

@@ -1,0 +1,1 @@
+//! Runs a GGUF file from its own bytes.

@@ -1,0 +1,1 @@
+//! Operators of the LFM2 forward pass over slices.

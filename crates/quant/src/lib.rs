@@ -1,0 +1,1 @@
+//! Schemes, recipes, plans and importance.

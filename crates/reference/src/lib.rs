@@ -1,0 +1,1 @@
+//! Runs a checkpoint in f32: the yardstick.

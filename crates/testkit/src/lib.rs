@@ -1,0 +1,1 @@
+//! Synthetic checkpoints and golden loaders for tests.

@@ -1,0 +1,1 @@
+//! Drift metrics, latency protocol, task scores and gates.

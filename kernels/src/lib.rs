@@ -1,0 +1,1 @@
+//! SIMD and scalar kernels: slices in, slices out.

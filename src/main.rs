@@ -1,0 +1,3 @@
+//! The `lfmq` program.
+
+fn main() {}

@@ -1,0 +1,287 @@
+//! The four searches for a group's scale. Each tries a few steps around the obvious one and keeps the step whose
+//! least-squares refit leaves the smallest weighted error. Every sum runs in the order of the weights.
+
+use crate::lanes::{LANES, Lanes, TINY, each, peak};
+use crate::number::{nearest, nearest_within};
+
+/// `sum w x l` and `sum w l l` of each group for the codes `l` that the inverse step `s` gives.
+#[inline(always)]
+fn moments<const G: usize>(n: f32, s: &Lanes, x: &[Lanes; G], wx: &[Lanes; G], w: &[Lanes; G]) -> (Lanes, Lanes) {
+    let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+    for ((x, wx), w) in x.iter().zip(wx).zip(w) {
+        for k in 0..LANES {
+            let l = nearest_within(s[k] * x[k], -n, n - 1.0);
+            a[k] += wx[k] * l;
+            b[k] += w[k] * l * l;
+        }
+    }
+    (a, b)
+}
+
+/// Codes `-n..n` (stored as `0..2n`) with one scale a group: 19 steps around that which puts the largest weight on
+/// `-n`. A group of zeros gets stored codes 0 and scale 0.
+pub(crate) fn symmetric<const G: usize>(n: f32, x: &[Lanes; G], w: &[Lanes; G], codes: &mut [[u8; LANES]; G]) -> Lanes {
+    let wx: [Lanes; G] = std::array::from_fn(|i| each(|k| w[i][k] * x[i][k]));
+    let peak = peak(x);
+    let alive: [bool; LANES] = std::array::from_fn(|k| peak[k].abs() >= TINY);
+    let peak = each(|k| if alive[k] { peak[k] } else { 1.0 });
+    let mut step = each(|k| -n / peak[k]);
+    let (a, b) = moments(n, &step, x, &wx, w);
+    let mut scale = each(|k| if b[k] == 0.0 { 0.0 } else { a[k] / b[k] });
+    let mut best = each(|k| scale[k] * a[k]);
+    for t in (-9..=9).filter(|t| *t != 0) {
+        let reach = -(n + 0.1f32 * t as f32);
+        let s = each(|k| reach / peak[k]);
+        let (a, b) = moments(n, &s, x, &wx, w);
+        for k in 0..LANES {
+            let better = (b[k] > 0.0) & (a[k] * a[k] > best[k] * b[k]);
+            let refit = a[k] / b[k];
+            step[k] = if better { s[k] } else { step[k] };
+            scale[k] = if better { refit } else { scale[k] };
+            best[k] = if better { refit * a[k] } else { best[k] };
+        }
+    }
+    for (codes, x) in codes.iter_mut().zip(x) {
+        for k in 0..LANES {
+            let l = nearest_within(step[k] * x[k], -n, n - 1.0) + n;
+            codes[k] = if alive[k] { l as u8 } else { 0 };
+        }
+    }
+    each(|k| if alive[k] { scale[k] } else { 0.0 })
+}
+
+/// [`symmetric`] for one group.
+pub(crate) fn symmetric_one<const G: usize>(n: f32, x: &[f32; G], w: &[f32; G], codes: &mut [u8; G]) -> f32 {
+    let alone = |v: &[f32; G]| std::array::from_fn(|i| each(|k| if k == 0 { v[i] } else { 0.0 }));
+    let mut lanes = [[0; LANES]; G];
+    let scale = symmetric(n, &alone(x), &alone(w), &mut lanes);
+    for (code, lane) in codes.iter_mut().zip(&lanes) {
+        *code = lane[0];
+    }
+    scale[0]
+}
+
+/// Which steps [`asymmetric`] tries, `first + by * t + n` over the range for `t` in `0..=last`, and whether errors
+/// count by magnitude or squared.
+#[derive(Clone, Copy)]
+pub(crate) struct Sweep {
+    pub(crate) first: f32,
+    pub(crate) by: f32,
+    pub(crate) last: i32,
+    pub(crate) magnitude: bool,
+}
+
+impl Sweep {
+    /// The steps that importance weights get.
+    pub(crate) const WEIGHTED: Self = Self { first: -0.9, by: 0.05, last: 36, magnitude: false };
+}
+
+/// Codes `0..=n` with a scale and an offset a group, `x = scale * code - offset`, offset >= 0. Returns both.
+pub(crate) fn asymmetric<const G: usize>(
+    n: f32,
+    sweep: Sweep,
+    x: &[Lanes; G],
+    w: &[Lanes; G],
+    codes: &mut [[u8; LANES]; G],
+) -> (Lanes, Lanes) {
+    if sweep.magnitude {
+        sweep_steps::<G, true>(n, sweep, x, w, codes)
+    } else {
+        sweep_steps::<G, false>(n, sweep, x, w, codes)
+    }
+}
+
+fn sweep_steps<const G: usize, const MAGNITUDE: bool>(
+    n: f32,
+    sweep: Sweep,
+    x: &[Lanes; G],
+    w: &[Lanes; G],
+    codes: &mut [[u8; LANES]; G],
+) -> (Lanes, Lanes) {
+    let (mut min, max, sum_w, sum_x) = range::<G>(x, w);
+    let alive: [bool; LANES] = std::array::from_fn(|k| max[k] > min[k]);
+    let mut step = each(|k| n / if alive[k] { max[k] - min[k] } else { 1.0 });
+    let mut from = min;
+    let mut scale = each(|k| 1.0 / step[k]);
+    let mut laid = [[0.0; LANES]; G];
+    lay(n, &step, &min, x, &mut laid);
+    let mut error = misfit::<G, MAGNITUDE>(&scale, &min, x, w, &laid);
+    for t in 0..=sweep.last {
+        let reach = sweep.first + sweep.by * t as f32 + n;
+        let s = each(|k| reach / if alive[k] { max[k] - min[k] } else { 1.0 });
+        lay(n, &s, &min, x, &mut laid);
+        let (mut sl, mut sll, mut sxl) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for ((x, w), l) in x.iter().zip(w).zip(&laid) {
+            for k in 0..LANES {
+                let wl = w[k] * l[k];
+                sl[k] += wl;
+                sll[k] += wl * l[k];
+                sxl[k] += wl * x[k];
+            }
+        }
+        let det = each(|k| sum_w[k] * sll[k] - sl[k] * sl[k]);
+        let a = each(|k| (sum_w[k] * sxl[k] - sum_x[k] * sl[k]) / det[k]);
+        let b = each(|k| (sll[k] * sum_x[k] - sl[k] * sxl[k]) / det[k]);
+        let a = each(|k| if b[k] > 0.0 { sxl[k] / sll[k] } else { a[k] });
+        let b = each(|k| if b[k] > 0.0 { 0.0 } else { b[k] });
+        let e = misfit::<G, MAGNITUDE>(&a, &b, x, w, &laid);
+        for k in 0..LANES {
+            let better = alive[k] & (det[k] > 0.0) & (e[k] < error[k]);
+            error[k] = if better { e[k] } else { error[k] };
+            step[k] = if better { s[k] } else { step[k] };
+            from[k] = if better { min[k] } else { from[k] };
+            scale[k] = if better { a[k] } else { scale[k] };
+            // Later steps divide the range that this offset leaves.
+            min[k] = if better { b[k] } else { min[k] };
+        }
+    }
+    lay(n, &step, &from, x, &mut laid);
+    for (codes, l) in codes.iter_mut().zip(&laid) {
+        for k in 0..LANES {
+            codes[k] = if alive[k] { l[k] as u8 } else { 0 };
+        }
+    }
+    (each(|k| if alive[k] { scale[k] } else { 0.0 }), each(|k| -min[k]))
+}
+
+/// Smallest (0 at most) and largest weight, `sum w` and `sum w x` of each group.
+#[inline(always)]
+fn range<const G: usize>(x: &[Lanes; G], w: &[Lanes; G]) -> (Lanes, Lanes, Lanes, Lanes) {
+    let (mut min, mut max, mut sum_w) = (x[0], x[0], w[0]);
+    let mut sum_x = each(|k| w[0][k] * x[0][k]);
+    for (x, w) in x.iter().zip(w).skip(1) {
+        for k in 0..LANES {
+            min[k] = if x[k] < min[k] { x[k] } else { min[k] };
+            max[k] = if x[k] > max[k] { x[k] } else { max[k] };
+            sum_w[k] += w[k];
+            sum_x[k] += w[k] * x[k];
+        }
+    }
+    (each(|k| if min[k] > 0.0 { 0.0 } else { min[k] }), max, sum_w, sum_x)
+}
+
+/// Codes, as floats, for the inverse step `s` counted from `min`.
+#[inline(always)]
+fn lay<const G: usize>(n: f32, s: &Lanes, min: &Lanes, x: &[Lanes; G], laid: &mut [Lanes; G]) {
+    for (l, x) in laid.iter_mut().zip(x) {
+        for k in 0..LANES {
+            l[k] = nearest_within(s[k] * (x[k] - min[k]), 0.0, n);
+        }
+    }
+}
+
+/// Weighted error of `a * l + b` of each group.
+#[inline(always)]
+fn misfit<const G: usize, const MAGNITUDE: bool>(
+    a: &Lanes,
+    b: &Lanes,
+    x: &[Lanes; G],
+    w: &[Lanes; G],
+    laid: &[Lanes; G],
+) -> Lanes {
+    let mut error = [0.0; LANES];
+    for ((x, w), l) in x.iter().zip(w).zip(laid) {
+        for k in 0..LANES {
+            let d = a[k] * l[k] + b[k] - x[k];
+            error[k] += w[k] * if MAGNITUDE { d.abs() } else { d * d };
+        }
+    }
+    error
+}
+
+/// Codes `-n..n` (stored as `0..2n`) of one group by moving one code at a time as long as the fit improves, five
+/// rounds at most. A group of zeros gets stored codes 0 and scale 0.
+pub(crate) fn polished<const G: usize>(n: i32, x: &[f32; G], codes: &mut [u8; G]) -> f32 {
+    let peak = x.iter().fold(0.0f32, |peak, x| if x.abs() > peak.abs() { *x } else { peak });
+    if peak.abs() < TINY {
+        codes.fill(0);
+        return 0.0;
+    }
+    let s = -(n as f32) / peak;
+    let mut l: [i32; G] = std::array::from_fn(|i| nearest(s * x[i]).clamp(-n, n - 1));
+    let (mut a, mut b) = (0.0, 0.0);
+    for (x, l) in x.iter().zip(&l) {
+        let (w, l) = (x * x, *l as f32);
+        a += w * x * l;
+        b += w * l * l;
+    }
+    for _ in 0..5 {
+        let mut moved = false;
+        for (x, l) in x.iter().zip(&mut l) {
+            let (w, old) = (x * x, *l as f32);
+            let mut a2 = a - w * x * old;
+            if a2 > 0.0 {
+                let mut b2 = b - w * old * old;
+                let new = nearest(x * b2 / a2).clamp(-n, n - 1);
+                if new != *l {
+                    a2 += w * x * new as f32;
+                    b2 += w * new as f32 * new as f32;
+                    if b2 > 0.0 && a2 * a2 * b > a * a * b2 {
+                        (*l, a, b, moved) = (new, a2, b2, true);
+                    }
+                }
+            }
+        }
+        if !moved {
+            break;
+        }
+    }
+    for (code, l) in codes.iter_mut().zip(&l) {
+        *code = (l + n) as u8;
+    }
+    if b > 0.0 { a / b } else { 0.0 }
+}
+
+/// Codes `0..=n` with one scale for the (non-negative) scales or offsets of a super-block.
+pub(crate) fn positive<const G: usize>(n: i32, x: &[f32; G], w: &[f32; G], codes: &mut [u8; G]) -> f32 {
+    let max = x.iter().fold(0.0f32, |max, x| if *x > max { *x } else { max });
+    if max < TINY {
+        codes.fill(0);
+        return 0.0;
+    }
+    let reach = n as f32;
+    let mut step = reach / max;
+    // A code is a byte: a negative scale (which a sweep can give) wraps.
+    let misfit = |inverse: f32, code: &dyn Fn(f32) -> f32| {
+        x.iter().zip(w).fold(0.0, |sum, (x, w)| {
+            let d = x - inverse * code(*x);
+            sum + w * d * d
+        })
+    };
+    let mut error = misfit(1.0 / step, &|x| f32::from(nearest(step * x) as u8));
+    for t in (-4..=4).filter(|t| *t != 0) {
+        let s = (0.1f32 * t as f32 + reach) / max;
+        let e = misfit(1.0 / s, &|x| nearest(s * x).min(n) as f32);
+        if e < error {
+            (error, step) = (e, s);
+        }
+    }
+    let (mut a, mut b) = (0.0, 0.0);
+    for ((x, w), code) in x.iter().zip(w).zip(codes.iter_mut()) {
+        let l = nearest(step * x).min(n);
+        *code = l as u8;
+        a += w * x * l as f32;
+        b += w * l as f32 * l as f32;
+    }
+    for _ in 0..5 {
+        let mut moved = false;
+        for ((x, w), code) in x.iter().zip(w).zip(codes.iter_mut()) {
+            let old = f32::from(*code);
+            let (mut a2, mut b2) = (a - w * x * old, b - w * old * old);
+            if a2 > 0.0 && b2 > 0.0 {
+                let new = nearest(x * b2 / a2).min(n);
+                if new != i32::from(*code) {
+                    a2 += w * x * new as f32;
+                    b2 += w * new as f32 * new as f32;
+                    if a2 * a2 * b > a * a * b2 {
+                        (*code, a, b, moved) = (new as u8, a2, b2, true);
+                    }
+                }
+            }
+        }
+        if !moved {
+            break;
+        }
+    }
+    if b > 0.0 { a / b } else { 0.0 }
+}

@@ -1,0 +1,4 @@
+use clap::Args;
+
+#[derive(Args, Debug)]
+pub struct DoctorArgs {}

@@ -1,0 +1,82 @@
+//! `lfmq bench`: latency and memory of an artifact, and nothing else in the process.
+
+use super::Done;
+use crate::args::BenchArgs;
+use crate::jobs::{model, size};
+use crate::printer::{Align, Printer, Table, Tone};
+use crate::registry::{self, activation};
+use anyhow::Result;
+use lfmq_verify::{LatencyOptions, LatencyReport, latency};
+use serde_json::json;
+use std::time::Instant;
+
+pub fn run(args: &BenchArgs, printer: &Printer) -> Result<Done> {
+    let file = model::artifact_file(&args.artifact)?;
+    let started = Instant::now();
+    let opened = registry::of_file(&file)?.open(&file, activation(args.activations))?;
+    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    let options = LatencyOptions {
+        prefill: args.prefill.iter().map(|n| *n as usize).collect(),
+        decode: args.decode as usize,
+        repetitions: args.reps as usize,
+        ..LatencyOptions::default()
+    };
+    let report = latency::measure(opened.executor.as_ref(), &options, Some(load_ms), printer.observer())?;
+    let facts = opened.executor.facts();
+    printer.line(&format!(
+        "{}  {}, {}, {} kernels, {} threads",
+        printer.tone(&file.file_name().unwrap_or_default().to_string_lossy(), Tone::Strong),
+        facts.what,
+        size::show(facts.weight_bytes),
+        facts.rung,
+        facts.threads,
+    ));
+    show(&report, printer);
+    Ok(json!({"facts": facts, "latency": report}).into())
+}
+
+fn show(report: &LatencyReport, printer: &Printer) {
+    let mut table = Table::new(&[
+        ("", Align::Left),
+        ("ms", Align::Right),
+        ("± ms", Align::Right),
+        ("p50", Align::Right),
+        ("p95", Align::Right),
+        ("tokens/s", Align::Right),
+        ("", Align::Left),
+    ]);
+    let noise = |noisy: bool| if noisy { "noisy".to_owned() } else { String::new() };
+    for p in &report.prefill {
+        for (name, t) in [("prefill", &p.time), ("first token", &p.first_token)] {
+            let rate = if name == "prefill" { format!("{:.1}", p.tokens_per_second) } else { String::new() };
+            table.row([
+                format!("{name} {}", p.tokens),
+                format!("{:.2}", t.mean_ms),
+                format!("{:.2}", t.stddev_ms),
+                format!("{:.2}", t.p50_ms),
+                format!("{:.2}", t.p95_ms),
+                rate,
+                noise(t.noisy),
+            ]);
+        }
+    }
+    let d = &report.decode;
+    table.row([
+        format!("decode at {}", d.depth),
+        format!("{:.3}", d.per_token.mean_ms),
+        format!("{:.3}", d.per_token.stddev_ms),
+        format!("{:.3}", d.token_p50_ms),
+        format!("{:.3}", d.token_p95_ms),
+        format!("{:.1}", d.tokens_per_second),
+        noise(d.per_token.noisy),
+    ]);
+    printer.table(&table);
+    if let Some(load) = report.load_ms {
+        printer.line(&format!("  load {load:.1} ms"));
+    }
+    if let Some(m) = &report.memory {
+        let (peak, anonymous, file) = (size::show(m.peak), size::show(m.anonymous), size::show(m.file));
+        printer.line(&format!("  peak memory {peak}; now {anonymous} of its own and {file} of mapped files"));
+    }
+    printer.line(&format!("  {} repetitions after {} to warm up", report.repetitions, report.warm_up));
+}

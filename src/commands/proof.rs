@@ -1,0 +1,220 @@
+//! Proves an artifact: opens its bytes, compares weights, predictions and tasks with the checkpoint, measures latency,
+//! and judges the gates. `quantize` and `verify` share it.
+
+use super::Done;
+use super::verdicts;
+use crate::args::DriftArgs;
+use crate::failure::Failure;
+use crate::jobs::speaker::Speaker;
+use crate::jobs::text::Text;
+use crate::printer::Printer;
+use crate::registry::{self, Format, Opened, activation};
+use anyhow::{Context, Result};
+use lfmq_checkpoint::Checkpoint;
+use lfmq_core::{ArtifactFile, Executor, Fault, Kind, TensorId, TensorSource};
+use lfmq_gguf_wire::names::tensor_name;
+use lfmq_quant::Importance;
+use lfmq_reference::Reference;
+use lfmq_verify::{
+    ArtifactFacts, DriftOptions, DriftReport, GateFile, Generate, LatencyOptions, Limits, TaskComparison, TextFacts,
+    Verdict, WindowOptions, Windows, drift, latency, spec, tasks, weights,
+};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Windows below this many give no standard error worth the name, so a short text is cut finer.
+const LEAST_WINDOWS: u32 = 4;
+/// A greedy answer that is longer than this is wrong anyway.
+const ANSWER_TOKENS: usize = 320;
+/// The latency part of a proof may take about this long; `lfmq bench` has no such limit.
+const LATENCY_BUDGET: Duration = Duration::from_secs(6);
+
+/// What is to be proved, and against what.
+pub struct Proof<'a> {
+    pub artifact: &'a Path,
+    pub files: Vec<ArtifactFile>,
+    pub format: &'static Format,
+    pub checkpoint: &'a Checkpoint,
+    pub importance: Option<&'a Importance>,
+    pub what: &'a DriftArgs,
+    pub report: Option<&'a Path>,
+    pub markdown: Option<&'a Path>,
+    pub save_kld_base: Option<&'a Path>,
+    pub llama_compatible: bool,
+}
+
+/// Runs the proof and prints its table.
+///
+/// # Errors
+/// Anything that keeps it from running to its end. A gate that fails is in the result, not an error.
+pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
+    let gates = gates(proof.what)?;
+    let started = Instant::now();
+    let opened = proof.format.open(proof.artifact, activation(proof.what.activations))?;
+    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    let candidate = opened.executor.as_ref();
+    let yardstick = Reference::open(proof.checkpoint, registry::rung()).map_err(Fault::from)?;
+    let name = proof.artifact.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut report = DriftReport::new(
+        concat!("lfmq ", env!("CARGO_PKG_VERSION")),
+        ArtifactFacts::new(name, proof.files.clone(), candidate.facts()),
+        candidate.facts(),
+        proof.checkpoint.name(),
+        yardstick.facts(),
+    );
+    let mut complaints = Vec::new();
+    report.spec = candidate.spec().map(|found| spec::compare(proof.checkpoint.spec(), found));
+    if let Some(stored) = candidate.weights() {
+        let importance = |id: &TensorId, cols: usize| {
+            let importance = proof.importance?;
+            importance.weights(&tensor_name(*id), id.role.expert(), cols).ok().flatten()
+        };
+        report.weights = Some(weights::compare(stored, proof.checkpoint, Some(&importance), printer.observer())?);
+    }
+    let speaker = Speaker::of_checkpoint(proof.checkpoint)?;
+    let text = Text::read(proof.what.text.as_deref())?;
+    let tokens = speaker.tokenizer.encode(&text.text, false).map_err(Fault::from)?;
+    complaints.extend(other_tokens(&opened, &text.text, &tokens)?);
+    let windows = cut(&tokens, &speaker, proof.what)?;
+    if let Some(path) = proof.save_kld_base {
+        save_base(path, &yardstick, &windows, printer)?;
+    }
+    if proof.llama_compatible {
+        report.llama_compatible = Some(llama_figures(&yardstick, candidate, &windows, &speaker, printer)?);
+    }
+    report.text = Some(TextFacts::new(text.name, text.sha256, tokens.len(), &windows));
+    let options = DriftOptions::default();
+    report.drift = Some(drift::measure(&yardstick, candidate, &windows, &options, printer.observer())?);
+    report.tasks = score_tasks(proof, &speaker, &yardstick, candidate, printer)?;
+    if !proof.what.no_latency {
+        let options = LatencyOptions { budget: Some(LATENCY_BUDGET), ..LatencyOptions::default() };
+        report.latency = Some(latency::measure(candidate, &options, Some(load_ms), printer.observer())?);
+    }
+    let stored = candidate.weights().map(|w| w.tensors().to_vec()).unwrap_or_default();
+    report.judge(&gates, &stored);
+    verdicts::show(&report, printer);
+    let value = serde_json::to_value(&report)?;
+    save(proof.report, || serde_json::to_string_pretty(&value).unwrap_or_default() + "\n")?;
+    save(proof.markdown, || report.markdown())?;
+    Ok(Done { failure: failure(&report, complaints), value })
+}
+
+/// Limits from a file or our own, with `--max-kld` on top.
+fn gates(what: &DriftArgs) -> Result<GateFile, Fault> {
+    let gates = match &what.gate {
+        None => GateFile::built_in()?,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Fault::new(Kind::Input, format!("cannot read gates {}: {e}", path.display())))?;
+            GateFile::parse(&path.display().to_string(), &text)?
+        }
+    };
+    Ok(gates)
+}
+
+fn cut(tokens: &[u32], speaker: &Speaker, what: &DriftArgs) -> Result<Windows, Fault> {
+    let options = WindowOptions {
+        context: what.window as usize,
+        min_windows: what.windows.min(LEAST_WINDOWS) as usize,
+        max_windows: Some(what.windows as usize),
+    };
+    Ok(Windows::cut(tokens, speaker.tokenizer.bos(), &options)?)
+}
+
+/// A complaint when the artifact's own tokenizer reads the text differently.
+fn other_tokens(opened: &Opened, text: &str, expected: &[u32]) -> Result<Option<String>, Fault> {
+    let found = opened.speaker()?.tokenizer.encode(text, false)?;
+    if found == expected {
+        return Ok(None);
+    }
+    let at = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
+    Ok(Some(format!("the artifact's tokenizer gives other tokens than the checkpoint's, from position {at}")))
+}
+
+fn save_base(path: &Path, yardstick: &dyn Executor, windows: &Windows, printer: &Printer) -> Result<()> {
+    let file = std::fs::File::create(path)
+        .map_err(|e| Fault::new(Kind::Environment, format!("cannot write {}: {e}", path.display())))?;
+    lfmq_verify::llama::save(yardstick, windows, std::io::BufWriter::new(file), printer.observer())?;
+    Ok(())
+}
+
+/// What llama-perplexity would print: the yardstick's logits go through its 16-bit file.
+fn llama_figures(
+    yardstick: &dyn Executor,
+    candidate: &dyn Executor,
+    windows: &Windows,
+    speaker: &Speaker,
+    printer: &Printer,
+) -> Result<lfmq_verify::LlamaStatistics> {
+    let mut bytes = Vec::new();
+    lfmq_verify::llama::save(yardstick, windows, &mut bytes, printer.observer())?;
+    let base = lfmq_verify::llama::BaseFile::parse(&bytes).map_err(Fault::from)?;
+    Ok(lfmq_verify::llama::compare(&base, candidate, speaker.tokenizer.bos(), printer.observer())?)
+}
+
+/// A model that answers tasks.
+struct Answers<'a> {
+    speaker: &'a Speaker,
+    executor: &'a dyn Executor,
+}
+
+impl Generate for Answers<'_> {
+    fn generate(&mut self, system: &str, user: &str, max_tokens: usize) -> Result<String, Fault> {
+        self.speaker.answer(self.executor, system, user, max_tokens)
+    }
+}
+
+/// Scores of both models on the tasks asked for, or on those that lie beside the checkpoint.
+fn score_tasks(
+    proof: &Proof<'_>,
+    speaker: &Speaker,
+    yardstick: &dyn Executor,
+    candidate: &dyn Executor,
+    printer: &Printer,
+) -> Result<Option<Vec<TaskComparison>>> {
+    let beside = proof.checkpoint.folder().join("tasks.jsonl");
+    let path: PathBuf = match &proof.what.tasks {
+        Some(path) => path.clone(),
+        None if beside.is_file() => beside,
+        None => return Ok(None),
+    };
+    if proof.what.task_items == 0 {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| Fault::new(Kind::Input, format!("cannot read tasks {}: {e}", path.display())))?;
+    let all = tasks::read(&text).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))?;
+    // Evenly spread, so that every kind has its share.
+    let wanted = (proof.what.task_items as usize).min(all.len());
+    let chosen: Vec<_> = (0..wanted).map(|i| all[i * all.len() / wanted].clone()).collect();
+    let answer = |executor| tasks::answer(&chosen, &mut Answers { speaker, executor }, ANSWER_TOKENS, printer.observer());
+    let (base, ours) = (answer(yardstick)?, answer(candidate)?);
+    Ok(Some(tasks::compare(&chosen, &base, &ours)))
+}
+
+/// Writes a report file.
+fn save(path: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), Fault> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, text())
+        .map_err(|e| Fault::new(Kind::Environment, format!("cannot write {}: {e}", path.display())))
+}
+
+/// The gates that failed, each with what it found.
+fn failure(report: &DriftReport, mut complaints: Vec<String>) -> Option<Failure> {
+    let gates = report.gates.as_ref()?;
+    if gates.verdict == Verdict::Fail {
+        complaints.extend(gates.gates.iter().filter(|g| g.verdict == Verdict::Fail).map(|g| {
+            let figures = match (g.value, g.limit) {
+                (Some(value), Some(limit)) => format!("{value:.4} (limit {limit})"),
+                _ => String::new(),
+            };
+            let note = g.note.as_deref().unwrap_or_default();
+            [g.name.as_str(), &figures, note].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ")
+        }));
+    }
+    if complaints.is_empty() {
+        return None;
+    }
+    let failed = Failure::gate(format!("{} does not pass: {}", report.artifact.name, complaints.join("; ")));
+    Some(failed.with_hint("`--gate FILE` sets other limits; `lfmq quantize --dry-run` shows what each tensor got"))
+}

@@ -1,0 +1,144 @@
+//! The table of a proof: a figure a line, with its limit and verdict.
+
+use crate::jobs::size;
+use crate::printer::{Align, Printer, Table, Tone};
+use lfmq_verify::weights::ReplayVerdict;
+use lfmq_verify::{DriftReport, GateResult, Verdict};
+
+/// Prints the report's figures for a person.
+pub fn show(report: &DriftReport, printer: &Printer) {
+    let artifact = &report.artifact;
+    printer.line(&format!(
+        "{}  {}, {:.2} bits/weight",
+        printer.tone(&artifact.name, Tone::Strong),
+        size::show(if artifact.bytes > 0 { artifact.bytes } else { report.candidate.weight_bytes }),
+        artifact.bits_per_weight,
+    ));
+    let mut rows = Rows { report, table: Table::new(&COLUMNS) };
+    rows.weights();
+    rows.drift();
+    rows.tasks();
+    rows.latency();
+    printer.table(&rows.table);
+    let Some(gates) = &report.gates else { return };
+    for gate in gates.gates.iter().filter(|g| g.verdict == Verdict::Fail) {
+        if let Some(note) = &gate.note {
+            printer.line(&format!("  {} {}: {note}", printer.tone("FAIL", Tone::Bad), gate.name));
+        }
+    }
+    let rung = format!("{} kernels, {} threads", report.candidate.rung, report.candidate.threads);
+    let (word, tone) = verdict(gates.verdict);
+    printer.line(&format!("{} {}", printer.tone(word, tone), printer.tone(&format!("({rung})"), Tone::Dim)));
+}
+
+const COLUMNS: [(&str, Align); 4] =
+    [("figure", Align::Left), ("value", Align::Left), ("limit", Align::Right), ("verdict", Align::Left)];
+
+/// The word and colour of a verdict.
+fn verdict(verdict: Verdict) -> (&'static str, Tone) {
+    match verdict {
+        Verdict::Pass => ("PASS", Tone::Good),
+        Verdict::Fail => ("FAIL", Tone::Bad),
+        Verdict::Inconclusive => ("INCONCLUSIVE", Tone::Doubt),
+        Verdict::NotMeasured => ("not measured", Tone::Dim),
+    }
+}
+
+struct Rows<'a> {
+    report: &'a DriftReport,
+    table: Table,
+}
+
+impl Rows<'_> {
+    /// A line whose limit and verdict come from the gate of this name.
+    fn put(&mut self, figure: &str, value: String, gate: &str) {
+        let gates = self.report.gates.as_ref();
+        let found = gates.and_then(|g| g.gates.iter().find(|r| !gate.is_empty() && r.name == gate));
+        let limit = found.and_then(|g| g.limit.map(|l| limit(g, l))).unwrap_or_default();
+        let (word, tone) = found.map_or(("", None), |g| {
+            let (word, tone) = verdict(g.verdict);
+            (word, Some(tone))
+        });
+        self.table.toned([(figure.to_owned(), None), (value, None), (limit, Some(Tone::Dim)), (word.to_owned(), tone)]);
+    }
+
+    fn weights(&mut self) {
+        let Some(weights) = &self.report.weights else { return };
+        let all = weights.tensors.len();
+        let value = match &weights.replay {
+            ReplayVerdict::Exact => format!("{} of {all} tensors replayed exactly", weights.exact),
+            ReplayVerdict::Differs { tensors } => format!("{} of {all} tensors differ", tensors.len()),
+            ReplayVerdict::NotReplayable { why } => format!("not replayable: {why}"),
+        };
+        self.put("stored values", value, "weights");
+        let worst = weights.roles.iter().filter_map(|r| r.worst_sqnr_db.map(|db| (db, &r.worst)));
+        if let Some((db, name)) = worst.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            self.put("lowest SQNR", format!("{db:.1} dB ({name})"), "sqnr_min_db");
+        }
+    }
+
+    fn drift(&mut self) {
+        let Some(drift) = &self.report.drift else { return };
+        let (kld, same, ppl) = (&drift.kld, &drift.agreement.same_top, &drift.perplexity);
+        self.put("KLD, mean", format!("{:.5} ± {:.5} nats", kld.mean.value, kld.mean.se), "kld_mean_max");
+        self.put("KLD, 99 %", format!("{:.4}, largest {:.3}", kld.p99, kld.max), "kld_p99_max");
+        self.put("same top", format!("{:.2} ± {:.2} %", same.value * 100.0, same.se * 100.0), "same_top_min");
+        let ratio = format!("{:.4} ± {:.4} ({:.3} / {:.3})", ppl.ratio.value, ppl.ratio.se, ppl.candidate, ppl.base);
+        self.put("PPL ratio", ratio, "ppl_ratio_max");
+        if let Some(router) = &drift.router {
+            self.put("router overlap", format!("{:.2} %", router.overlap.value * 100.0), "router_agreement_min");
+        }
+        if let Some(greedy) = &drift.greedy {
+            let text = format!("{:.0} of {} tokens before it parts (median)", greedy.median, greedy.tokens);
+            self.put("greedy text", text, "");
+        }
+        let scored = format!("{} tokens in {} windows of {}", kld.tokens, drift.windows, drift.context);
+        self.put("measured on", scored, "");
+    }
+
+    fn tasks(&mut self) {
+        for task in self.report.tasks.iter().flatten() {
+            let score = |s: &lfmq_verify::tasks::TaskScores| match (s.field_f1, s.chrf) {
+                (Some(f1), _) => format!("F1 {f1:.3}"),
+                (None, Some(chrf)) => format!("chrF {chrf:.1}"),
+                (None, None) => format!("exact {:.3}", s.exact),
+            };
+            let (ours, base) = (score(&task.candidate), score(&task.yardstick));
+            let value = format!("{ours}, exact {:.2} (checkpoint {base})", task.candidate.exact);
+            self.put(&format!("task {} × {}", task.task, task.tasks), value, &format!("task_drop_max {}", task.task));
+        }
+    }
+
+    fn latency(&mut self) {
+        let Some(latency) = &self.report.latency else { return };
+        let noise = |noisy: bool| if noisy { ", noisy" } else { "" };
+        for prefill in &latency.prefill {
+            let n = prefill.tokens as f64;
+            let (each, spread) = (prefill.time.mean_ms / n, prefill.time.stddev_ms / n);
+            let value = format!("{each:.3} ± {spread:.3} ms/token{}", noise(prefill.time.noisy));
+            self.put(&format!("prefill {}", prefill.tokens), value, "");
+        }
+        let decode = &latency.decode;
+        let (each, spread) = (decode.per_token.mean_ms, decode.per_token.stddev_ms);
+        let value = format!("{each:.3} ± {spread:.3} ms/token, p95 {:.3}{}", decode.token_p95_ms, noise(decode.per_token.noisy));
+        self.put("decode", value, "decode_ms_max");
+        if let Some(load) = latency.load_ms {
+            self.put("load", format!("{load:.1} ms"), "");
+        }
+        if let Some(memory) = &latency.memory {
+            let value = format!("{} in this run", size::show(memory.peak));
+            self.put("peak memory", value, "peak_mib_max");
+        }
+    }
+}
+
+/// A limit with its direction.
+fn limit(gate: &GateResult, limit: f64) -> String {
+    let sign = if gate.name.contains("_min") { "≥" } else { "≤" };
+    let shown = if gate.name == "same_top_min" || gate.name == "router_agreement_min" {
+        format!("{:.0} %", limit * 100.0)
+    } else {
+        format!("{limit}")
+    };
+    format!("{sign} {shown}")
+}

@@ -1,0 +1,95 @@
+//! `lfmq verify`: an artifact against its checkpoint, or against a logits file of llama-perplexity.
+
+use super::Done;
+use super::proof::{Proof, prove};
+use crate::args::VerifyArgs;
+use crate::failure::Failure;
+use crate::jobs::model;
+use crate::printer::{Align, Printer, Table};
+use crate::registry::{self, activation};
+use anyhow::{Context, Result};
+use lfmq_checkpoint::Checkpoint;
+use lfmq_core::{ArtifactFile, Fault, Mapped};
+use lfmq_quant::Importance;
+use lfmq_verify::{LlamaStatistics, llama};
+use std::path::Path;
+
+pub fn run(args: &VerifyArgs, printer: &Printer) -> Result<Done> {
+    let file = model::artifact_file(&args.artifact)?;
+    if let Some(base) = &args.kld_base {
+        return against_base(args, &file, base, printer);
+    }
+    let Some(against) = &args.against else {
+        let usage = Failure::usage("say what to compare with");
+        return Err(usage.with_hint("--against CHECKPOINT, or --kld-base FILE").into());
+    };
+    let checkpoint = Checkpoint::open(&model::resolve(against)?).map_err(Fault::from)?;
+    let importance = match &args.imatrix {
+        Some(path) => {
+            Some(Importance::read(path).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))?)
+        }
+        None => None,
+    };
+    let proof = Proof {
+        artifact: &file,
+        files: digests(&args.artifact)?,
+        format: registry::of_file(&file)?,
+        checkpoint: &checkpoint,
+        importance: importance.as_ref(),
+        what: &args.drift,
+        report: args.report.as_deref(),
+        markdown: args.markdown.as_deref(),
+        save_kld_base: args.save_kld_base.as_deref(),
+        llama_compatible: args.llama_compatible,
+    };
+    prove(&proof, printer)
+}
+
+/// The files of a published folder as its list has them; a folder that is not what its list says is refused.
+fn digests(artifact: &Path) -> Result<Vec<ArtifactFile>> {
+    if !artifact.join("SHA256SUMS").is_file() {
+        return Ok(vec![]);
+    }
+    let report = lfmq_artifact::check(artifact).map_err(Fault::from)?;
+    if let Some(name) = report.changed.iter().chain(&report.missing).next() {
+        let changed = Failure::gate(format!("{name} is not what {}/SHA256SUMS says", artifact.display()));
+        return Err(changed.with_hint("name the file itself to measure it all the same").into());
+    }
+    Ok(report.sound.into_iter().filter(|f| f.name.ends_with(".gguf")).collect())
+}
+
+fn against_base(args: &VerifyArgs, file: &Path, base: &Path, printer: &Printer) -> Result<Done> {
+    let mapped = Mapped::open(base).with_context(|| format!("opening {}", base.display()))?;
+    let base = llama::BaseFile::parse(&mapped).map_err(Fault::from)?;
+    let opened = registry::of_file(file)?.open(file, activation(args.drift.activations))?;
+    let bos = opened.speaker().ok().and_then(|s| s.tokenizer.bos());
+    let figures = llama::compare(&base, opened.executor.as_ref(), bos, printer.observer())?;
+    show_llama(&figures, printer);
+    let failure = args.drift.max_kld.filter(|limit| figures.kld.value > *limit).map(|limit| {
+        Failure::gate(format!("mean KLD {:.6} is above {limit}", figures.kld.value))
+    });
+    Ok(Done { value: serde_json::to_value(&figures)?, failure })
+}
+
+/// The figures under the names llama-perplexity prints.
+pub fn show_llama(f: &LlamaStatistics, printer: &Printer) {
+    let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
+    let pm = |m: &llama::Mean, scale: f64, digits: usize| format!("{:.digits$} ± {:.digits$}", m.value * scale, m.error * scale);
+    put("Mean PPL(Q)", pm(&f.ppl, 1.0, 6));
+    put("Mean PPL(base)", pm(&f.ppl_base, 1.0, 6));
+    put("Cor(ln(PPL(Q)), ln(PPL(base)))", format!("{:.2} %", f.correlation * 100.0));
+    put("Mean ln(PPL(Q)/PPL(base))", pm(&f.ln_ratio, 1.0, 6));
+    put("Mean PPL(Q)/PPL(base)", pm(&f.ratio, 1.0, 6));
+    put("Mean PPL(Q)-PPL(base)", pm(&f.difference, 1.0, 6));
+    put("Mean KLD", pm(&f.kld, 1.0, 6));
+    put("Maximum KLD", format!("{:.6}", f.kld_at.max));
+    put("99.9 % KLD", format!("{:.6}", f.kld_at.p999));
+    put("99.0 % KLD", format!("{:.6}", f.kld_at.p99));
+    put("Median KLD", format!("{:.6}", f.kld_at.median));
+    put("Minimum KLD", format!("{:.6}", f.kld_at.min));
+    put("Mean Δp", format!("{} %", pm(&f.delta_p, 100.0, 3)));
+    put("RMS Δp", format!("{} %", pm(&f.delta_p_rms, 100.0, 3)));
+    put("Same top p", format!("{} %", pm(&f.same_top, 100.0, 3)));
+    printer.table(&table);
+}

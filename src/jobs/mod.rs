@@ -1,0 +1,7 @@
+//! What the arguments mean: paths resolved, files read, choices made.
+
+pub mod model;
+pub mod quantize;
+pub mod size;
+pub mod speaker;
+pub mod text;

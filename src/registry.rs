@@ -1,0 +1,130 @@
+//! THE list of formats, and the kernel rung chosen for this run. Schemes and recipes are listed by `lfmq-quant`.
+
+use crate::args::ActivationArg;
+use crate::jobs::speaker::Speaker;
+use lfmq_core::{Activation, Executor, Exporter, Fault, Kind};
+use lfmq_gguf_export::{GgufExporter, GgufOptions};
+use lfmq_gguf_run::{Gguf, Options};
+use lfmq_kernels::Kernels;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// One format: how to write it and how to run it.
+pub struct Format {
+    /// As typed after `--to`.
+    pub id: &'static str,
+    /// Extension of its files.
+    pub extension: &'static str,
+    /// What it is for, in a few words.
+    pub used_by: &'static str,
+    pub exporter: fn(GgufOptions) -> Box<dyn Exporter>,
+    opener: fn(&Path, Activation) -> Result<Opened, Fault>,
+}
+
+/// An artifact opened for running, with the text side it carries.
+pub struct Opened {
+    pub executor: Box<dyn Executor>,
+    vocabulary: Option<lfmq_text::Vocabulary>,
+    template: Option<String>,
+}
+
+pub const FORMATS: &[Format] = &[Format {
+    id: "gguf",
+    extension: "gguf",
+    used_by: "llama.cpp, LM Studio, Ollama",
+    exporter: |options| Box::new(GgufExporter { options }),
+    opener: open_gguf,
+}];
+
+fn open_gguf(path: &Path, activation: Activation) -> Result<Opened, Fault> {
+    let gguf = Gguf::open(path, Options { activation, kernels: rung() })?;
+    let (vocabulary, template) = match gguf.vocabulary()? {
+        Some(v) => {
+            let text = lfmq_text::Vocabulary {
+                tokens: v.tokens,
+                types: v.types,
+                merges: v.merges,
+                bos: v.bos,
+                eos: v.eos,
+                pad: v.pad,
+                add_bos: v.add_bos,
+                pre: v.pre.unwrap_or_default(),
+            };
+            (Some(text), v.chat_template)
+        }
+        None => (None, None),
+    };
+    Ok(Opened { executor: Box::new(gguf), vocabulary, template })
+}
+
+impl Format {
+    /// Opens an artifact of this format.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is malformed or asks for something we do not run.
+    pub fn open(&self, path: &Path, activation: Activation) -> Result<Opened, Fault> {
+        (self.opener)(path, activation)
+    }
+}
+
+impl Opened {
+    /// The tokenizer and template the artifact carries.
+    ///
+    /// # Errors
+    /// When it carries none, or one we do not know.
+    pub fn speaker(&self) -> Result<Speaker, Fault> {
+        let vocabulary = self.vocabulary.clone().ok_or_else(|| {
+            Fault::new(Kind::Input, "the artifact carries no tokenizer")
+        })?;
+        Speaker::of_artifact(vocabulary, self.template.as_deref())
+    }
+}
+
+/// The format of a file, by its extension.
+///
+/// # Errors
+/// A usage error naming the formats there are.
+pub fn of_file(path: &Path) -> Result<&'static Format, Fault> {
+    format(path.extension().and_then(|e| e.to_str()).unwrap_or_default())
+}
+
+/// What `--activations` means.
+pub fn activation(typed: ActivationArg) -> Activation {
+    match typed {
+        ActivationArg::F32 => Activation::F32,
+        ActivationArg::Runtime => Activation::Runtime,
+    }
+}
+
+/// The format of this name.
+///
+/// # Errors
+/// A usage error naming the formats there are.
+pub fn format(id: &str) -> Result<&'static Format, Fault> {
+    FORMATS.iter().find(|f| f.id == id).ok_or_else(|| {
+        let known: Vec<_> = FORMATS.iter().map(|f| f.id).collect();
+        Fault::new(Kind::Usage, format!("unknown format `{id}`")).with_hint(format!("formats: {}", known.join(", ")))
+    })
+}
+
+static RUNG: OnceLock<&'static Kernels> = OnceLock::new();
+
+/// Fixes the rung of this run: the one asked for, else the best the machine has.
+///
+/// # Errors
+/// A usage error when the machine does not have it.
+pub fn select_rung(asked: Option<&str>) -> Result<(), Fault> {
+    let kernels = Kernels::select(asked).map_err(|e| Fault::new(Kind::Usage, e))?;
+    RUNG.get_or_init(|| kernels);
+    Ok(())
+}
+
+/// The kernels of this run.
+pub fn rung() -> &'static Kernels {
+    RUNG.get_or_init(Kernels::best)
+}
+
+/// The rung's name, for reports.
+pub fn rung_name() -> &'static str {
+    rung().name
+}

@@ -1,0 +1,80 @@
+//! Threads and kernel rungs change neither the bytes of an artifact nor a figure of its report.
+
+mod support;
+
+use serde_json::Value;
+use support::{fixture_arg, lfmq, scratch};
+
+/// The figures of a report: everything but what names the machine's speed, threads and rung.
+fn figures(mut report: Value) -> String {
+    strip(&mut report);
+    report.to_string()
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for key in ["latency", "threads", "rung", "isa", "meta", "load_ms", "memory", "artifact"] {
+                map.remove(key);
+            }
+            map.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+#[test]
+fn any_thread_count_gives_the_same_bytes_and_figures() {
+    for name in ["lfm2-tiny", "lfm2-tiny-moe"] {
+        let mut seen: Option<(Vec<u8>, String)> = None;
+        for threads in ["1", "2", "7"] {
+            let folder = scratch();
+            let run = lfmq(folder.path(), &[
+                "quantize", &fixture_arg(name), "--bits", "4", "--out", "o", "--threads", threads, "--windows", "1",
+                "--window", "128", "--task-items", "0", "--no-latency", "--format", "json",
+            ]);
+            assert!(matches!(run.code, 0 | 1), "{}", run.all());
+            let bytes = std::fs::read(folder.path().join(format!("o/{name}-Q4_K_M.gguf"))).expect("the artifact");
+            let got = (bytes, figures(run.json()));
+            match &seen {
+                None => seen = Some(got),
+                Some(first) => {
+                    assert!(first.0 == got.0, "{name}: bytes differ with {threads} threads");
+                    assert_eq!(first.1, got.1, "{name}: figures differ with {threads} threads");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_rung_gives_the_same_bytes_and_figures() {
+    let doctor = lfmq(scratch().path(), &["doctor", "--format", "json"]).expect(0).json();
+    let rungs: Vec<String> = doctor["result"]["rungs"]["available"]
+        .as_array()
+        .expect("a list of rungs")
+        .iter()
+        .map(|r| r.as_str().expect("a name").to_owned())
+        .collect();
+    assert!(rungs.contains(&"scalar".to_owned()));
+    let mut seen: Option<(Vec<u8>, String)> = None;
+    for rung in rungs {
+        let folder = scratch();
+        let run = lfmq(folder.path(), &[
+            "quantize", &fixture_arg("lfm2-tiny-moe"), "--recipe", "Q4_K_S", "--out", "o", "--isa", &rung, "--windows",
+            "1", "--window", "64", "--task-items", "0", "--no-latency", "--format", "json",
+        ]);
+        assert!(matches!(run.code, 0 | 1), "{}", run.all());
+        assert_eq!(run.json()["meta"]["isa"], rung.as_str());
+        let bytes = std::fs::read(folder.path().join("o/lfm2-tiny-moe-Q4_K_S.gguf")).expect("the artifact");
+        let got = (bytes, figures(run.json()));
+        match &seen {
+            None => seen = Some(got),
+            Some(first) => {
+                assert!(first.0 == got.0, "bytes differ on {rung}");
+                assert_eq!(first.1, got.1, "figures differ on {rung}");
+            }
+        }
+    }
+}

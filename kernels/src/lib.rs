@@ -1,1 +1,43 @@
-//! SIMD and scalar kernels: slices in, slices out.
+//! Kernels: slices in, slices out. One table of plain function pointers per *rung* (instruction set level),
+//! chosen at run time. This is the only crate of the workspace with SIMD, hence with `unsafe`.
+//!
+//! Kernels know no file format: weights reach them in the layouts of [`Rows32`] and [`Rows256`].
+//! No slice needs any alignment, outputs may not overlap inputs (the borrow checker sees to it), and slices
+//! whose lengths do not fit together are a mistake of the caller: every kernel panics on them.
+//!
+//! # The contract: every rung gives the same bits
+//!
+//! **f32 sums.** A sum over `k` products has 16 *virtual lanes*, all starting at +0. The operands are read as if
+//! padded with +0 to a multiple of 16. Element `i` goes into lane `i % 16` by one fused multiply-add, in
+//! ascending order of `i`. Then the lanes are folded in halves: lane `j` += lane `j + 8` for `j < 8`, then 4, 2, 1.
+//! A sum of plain numbers is a sum of products with 1. How outputs are grouped into registers is free.
+//!
+//! **Weighted row sums** (`weighted_sum_f32`) have one lane per column: rows are added in ascending order by
+//! fused multiply-add, starting from +0.
+//!
+//! **Element-wise kernels** are one body of source, compiled once per rung; rustc contracts nothing on its own, so
+//! a multiply-add is fused exactly where the source says `mul_add`. [`exp`](Kernels::exp_f32) is ours: the platform's
+//! differs between machines.
+//!
+//! **Integers** are exact inside a block; blocks are added in f32 in ascending order:
+//! - 32-blocks: `sum = fma(d_w * d_x, isum as f32, sum)`, then, with minima, `sum = fma(m_w, s_x, sum)`, block by block;
+//! - 256-blocks: `isum = Σ_sub scale_sub * Σ q * a`; `sum = fma(d_w * d_x, isum as f32, sum)`, then, with minima,
+//!   `sum = fma(-(dmin_w * d_x), (Σ_sub min_sub * bsum_sub) as f32, sum)`, block by block.
+//!
+//! Activation codes lie in -127..=127 (both quantizers below see to it), weight codes may use all of i8. Then no
+//! product pair exceeds 2 * 128 * 127 < 2^15 and no 256-block sum exceeds 256 * 128 * 128 * 127 < 2^31.
+//!
+//! NaN payloads are outside the contract.
+
+mod bodies;
+mod scalar;
+mod table;
+mod views;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(test)]
+mod contract_tests;
+
+pub use table::{Kernels, Quantize, UnknownRung};
+pub use views::{Acts32, Acts256, Rows32, Rows256};

@@ -1,4 +1,4 @@
-use crate::{Fault, ModelSpec, TensorId};
+use crate::{Fault, ModelSpec, SourceError, TensorId};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -58,6 +58,9 @@ pub enum ExecError {
         /// The limit.
         limit: usize,
     },
+    /// A weight could not be read while running. The session is of no use until it is reset.
+    #[error(transparent)]
+    Read(#[from] SourceError),
 }
 
 /// For which of the fed positions logits are wanted.

@@ -1,0 +1,92 @@
+//! Blocks that llama-quantize made of 24 adversarial and 8 plain rows of 256 weights (zeros of both signs, subnormals,
+//! ties, outliers, scales near the binary16 limit), and the digest of the f32 values that both the gguf package and
+//! llama.cpp's own code give for them.
+
+use super::{Rows, rows};
+use lfmq_gguf_wire::GgmlType;
+use sha2::{Digest, Sha256};
+
+/// Type, first 12 hex digits of the SHA-256 of the blocks and of the values as little-endian f32.
+const ANSWERS: [(GgmlType, &str, &str); 17] = [
+    (GgmlType::F16, "9e19a755d702", "20d1f75d8922"),
+    (GgmlType::BF16, "8938ee16afe1", "e9f56eb7c808"),
+    (GgmlType::Q8_0, "52cb6504d404", "67a7f711e3c1"),
+    (GgmlType::Q4_0, "0520870cd1a4", "9e1b14d4d150"),
+    (GgmlType::Q4_1, "56869de85142", "1fbc799b2f7d"),
+    (GgmlType::Q5_0, "93bb852499f5", "2e09329da6c2"),
+    (GgmlType::Q5_1, "fabefecbb7d6", "bad6e280dcdb"),
+    (GgmlType::Q2_K, "941d80b34435", "7ae24a3c93c0"),
+    (GgmlType::Q3_K, "443fa34861e7", "712791bd7f0b"),
+    (GgmlType::Q4_K, "eae5e51303a4", "b14bb9540fee"),
+    (GgmlType::Q5_K, "62f300cf11b2", "e152a0b9de30"),
+    (GgmlType::Q6_K, "7ae77d473224", "2b81375bb82e"),
+    (GgmlType::IQ4_NL, "2505e2ba4261", "7f10bbfbc862"),
+    (GgmlType::IQ4_XS, "c4ff1319a1a1", "b50e7c2a799f"),
+    (GgmlType::TQ1_0, "a5564723af39", "de685379d5cb"),
+    (GgmlType::TQ2_0, "3a877b4813f3", "de685379d5cb"),
+    (GgmlType::MXFP4, "6ab1f3cc9f59", "040f91b738a1"),
+];
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(6).map(|b| format!("{b:02x}")).collect()
+}
+
+fn blocks(ty: GgmlType) -> Vec<u8> {
+    let path = format!("{}/tests/kat/{ty}.blocks", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+#[test]
+fn every_type_decodes_to_the_known_values() {
+    for (ty, input, output) in ANSWERS {
+        let blocks = blocks(ty);
+        assert_eq!(digest(&blocks), input, "{ty}: the blocks");
+        let decoded = rows(ty, &blocks);
+        let values = decoded.into_f32();
+        assert_eq!(values.len(), 32 * 256, "{ty}");
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(digest(&bytes), output, "{ty}: the values");
+    }
+    assert_eq!(ANSWERS.len() + 1, GgmlType::all().count(), "every type but F32");
+}
+
+/// What products are made of: the kernels' own widening of the same codes gives the same bits.
+#[test]
+fn kernels_widen_to_the_same_values() {
+    for (ty, ..) in ANSWERS {
+        let blocks = blocks(ty);
+        let mut widened = vec![0.0; 32 * 256];
+        for kernels in lfmq_kernels::Kernels::available() {
+            match rows(ty, &blocks) {
+                Rows::Float(_) => continue,
+                Rows::Of32(r) => {
+                    let (codes, scales, mins) = (&r.codes, &r.scales, &r.mins);
+                    (kernels.widen_b32)(&lfmq_kernels::Rows32 { cols: 256, codes, scales, mins }, &mut widened);
+                }
+                Rows::Of256(r) => {
+                    let rows = lfmq_kernels::Rows256 {
+                        cols: 256,
+                        codes: &r.codes,
+                        scales: &r.scales,
+                        sub_scales: &r.sub_scales,
+                        mins: &r.mins,
+                        sub_mins: &r.sub_mins,
+                    };
+                    (kernels.widen_b256)(&rows, &mut widened);
+                }
+            }
+            let expected = rows(ty, &blocks).into_f32();
+            let same = expected.iter().zip(&widened).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same, "{ty} on {}", kernels.name);
+        }
+    }
+}
+
+#[test]
+fn scales_that_are_not_finite_are_seen() {
+    let mut block = blocks(GgmlType::Q4_K);
+    assert!(rows(GgmlType::Q4_K, &block).finite());
+    block[2..4].copy_from_slice(&[0x00, 0x7c]);
+    assert!(!rows(GgmlType::Q4_K, &block).finite(), "an infinite minimum");
+    assert!(!rows(GgmlType::F32, &f32::NAN.to_le_bytes()).finite());
+}

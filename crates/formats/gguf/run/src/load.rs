@@ -1,0 +1,238 @@
+//! From a file's bytes to a decoder: every weight decoded once into the layout its kernels read.
+
+use crate::decode::{self, Rows};
+use crate::half_linear::{Half, HalfLinear};
+use crate::{Gguf, RunError};
+use lfmq_core::{Ffn, Mixer, MoeSpec, TensorId, TensorRole as R};
+use lfmq_gguf_wire::{GgmlType, names};
+use lfmq_ops::attention::Attention;
+use lfmq_ops::conv::ShortConv;
+use lfmq_ops::{
+    Block32, Block256, BlockLinear, Blocks, Decoder, DecoderConfig, DenseFfn, Embedding, F32Linear, Layer, Linear, Moe,
+    OpsError, Routing,
+};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows decoded as one task.
+const ROWS: usize = 64;
+
+/// A matrix in whichever form its type asks for.
+enum Matrix {
+    F32(Arc<F32Linear>),
+    Half(Arc<HalfLinear>),
+    Blocks(Arc<BlockLinear>),
+}
+
+impl Matrix {
+    fn linear(&self) -> Arc<dyn Linear> {
+        match self {
+            Self::F32(m) => m.clone(),
+            Self::Half(m) => m.clone(),
+            Self::Blocks(m) => m.clone(),
+        }
+    }
+
+    fn embedding(&self) -> Arc<dyn Embedding> {
+        match self {
+            Self::F32(m) => m.clone(),
+            Self::Half(m) => m.clone(),
+            Self::Blocks(m) => m.clone(),
+        }
+    }
+}
+
+impl Gguf {
+    /// Decodes the whole model.
+    pub(crate) fn load(&self) -> Result<Decoder<'static>, RunError> {
+        let spec = &self.table.spec;
+        let config = DecoderConfig {
+            vocab: spec.vocab,
+            hidden: spec.hidden,
+            heads: spec.heads,
+            kv_heads: spec.kv_heads,
+            head_dim: spec.head_dim,
+            taps: spec.conv_taps,
+            norm_eps: spec.norm_eps as f32,
+            rope_theta: spec.rope_theta,
+        };
+        let embedding = self.matrix(TensorId::global(R::Embedding))?;
+        let head = if spec.tied { embedding.linear() } else { self.matrix(TensorId::global(R::Head))?.linear() };
+        let layers = (0u16..).take(spec.layers.len()).map(|l| self.layer(l)).collect::<Result<_, _>>()?;
+        let norm = self.vector(TensorId::global(R::FinalNorm))?;
+        Decoder::new(config, embedding.embedding(), layers, norm, head, self.options.kernels).map_err(|e| self.parts(e))
+    }
+
+    fn layer(&self, layer: u16) -> Result<Layer<'static>, RunError> {
+        let spec = &self.table.spec;
+        let id = |role| TensorId::layer(layer, role);
+        let linear = |role| self.matrix(id(role)).map(|m| m.linear());
+        let kinds = spec.layers.get(usize::from(layer));
+        let mixer = match kinds.map(|k| k.mixer) {
+            Some(Mixer::Attention) => lfmq_ops::Mixer::Attention(Attention {
+                heads: spec.heads,
+                kv_heads: spec.kv_heads,
+                head_dim: spec.head_dim,
+                q: linear(R::AttnQ)?,
+                k: linear(R::AttnK)?,
+                v: linear(R::AttnV)?,
+                out: linear(R::AttnOut)?,
+                q_norm: self.vector(id(R::AttnQNorm))?,
+                k_norm: self.vector(id(R::AttnKNorm))?,
+            }),
+            _ => lfmq_ops::Mixer::Conv(ShortConv {
+                in_proj: linear(R::ConvInProj)?,
+                in_bias: None,
+                kernel: self.vector(id(R::ConvKernel))?,
+                kernel_bias: None,
+                out_proj: linear(R::ConvOutProj)?,
+                out_bias: None,
+            }),
+        };
+        let ffn = match (kinds.map(|k| k.ffn), &spec.moe) {
+            (Some(Ffn::Moe), Some(moe)) => lfmq_ops::Ffn::Moe(self.mixture(layer, moe)?),
+            _ => lfmq_ops::Ffn::Dense(DenseFfn {
+                gate: linear(R::FfnGate)?,
+                up: linear(R::FfnUp)?,
+                down: linear(R::FfnDown)?,
+            }),
+        };
+        let (mixer_norm, ffn_norm) = (self.vector(id(R::MixerNorm))?, self.vector(id(R::FfnNorm))?);
+        Ok(Layer { mixer_norm, mixer, ffn_norm, ffn })
+    }
+
+    /// llama.cpp divides the K weights by `max(sum, 6.1e-5)`, [`Routing`] by `sum + 1e-6` as the checkpoint's own code does.
+    /// A trained router's best K sigmoids sum to one or more, so the weights differ by a millionth at most: nothing that
+    /// drift could show.
+    fn mixture(&self, layer: u16, moe: &MoeSpec) -> Result<Moe<'static>, RunError> {
+        let id = |role| TensorId::layer(layer, role);
+        let linear = |role| self.matrix(id(role)).map(|m| m.linear());
+        let expert = |e| {
+            let (gate, up, down) = (R::ExpertGate(e), R::ExpertUp(e), R::ExpertDown(e));
+            Ok(DenseFfn { gate: linear(gate)?, up: linear(up)?, down: linear(down)? })
+        };
+        Ok(Moe {
+            router: linear(R::Router)?,
+            routing: Routing {
+                top_k: moe.top_k,
+                bias: Some(self.vector(id(R::RouterBias))?),
+                norm_top_k: moe.norm_top_k,
+                scale: moe.scale,
+            },
+            experts: (0u16..).take(moe.experts).map(expert).collect::<Result<_, RunError>>()?,
+        })
+    }
+
+    /// A small float tensor, flattened.
+    fn vector(&self, id: TensorId) -> Result<Vec<f32>, RunError> {
+        let (index, rows, cols) = self.shape(id)?;
+        let (ty, bytes) = self.row_bytes(index, 0..rows, rows * cols)?;
+        let decoded = decode::rows(ty, bytes);
+        if !decoded.finite() {
+            return Err(self.not_finite(index, 0));
+        }
+        Ok(decoded.into_f32())
+    }
+
+    fn matrix(&self, id: TensorId) -> Result<Matrix, RunError> {
+        let (index, rows, cols) = self.shape(id)?;
+        let ty = self.table.places.get(index).map(|p| p.ty);
+        match ty {
+            Some(GgmlType::F16) => self.half(index, (rows, cols), Half::F16),
+            Some(GgmlType::BF16) => self.half(index, (rows, cols), Half::BF16),
+            _ => self.decoded(index, (rows, cols)),
+        }
+    }
+
+    fn half(&self, index: usize, (rows, cols): (usize, usize), half: Half) -> Result<Matrix, RunError> {
+        let mut patterns = Vec::with_capacity(rows * cols);
+        for part in self.in_parallel(index, rows, cols, |_, bytes| {
+            let all = bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b));
+            let patterns: Vec<u16> = all.collect();
+            patterns.iter().all(|p| half.finite(*p)).then_some(patterns)
+        })? {
+            patterns.extend_from_slice(&part);
+        }
+        let (activation, kernels) = (self.options.activation, self.options.kernels);
+        Ok(Matrix::Half(Arc::new(HalfLinear { rows, cols, half, patterns, activation, kernels })))
+    }
+
+    fn decoded(&self, index: usize, (rows, cols): (usize, usize)) -> Result<Matrix, RunError> {
+        let parts = self.in_parallel(index, rows, cols, |ty, bytes| {
+            let rows = decode::rows(ty, bytes);
+            rows.finite().then_some(rows)
+        })?;
+        let mut floats = Vec::new();
+        let mut of32 = Block32 { rows, cols, ..Block32::default() };
+        let mut of256 = Block256 { rows, cols, ..Block256::default() };
+        for part in parts {
+            match part {
+                Rows::Float(part) => reserved(&mut floats, rows * cols).extend_from_slice(&part),
+                Rows::Of32(part) => {
+                    reserved(&mut of32.codes, rows * cols).extend_from_slice(&part.codes);
+                    of32.scales.extend_from_slice(&part.scales);
+                    of32.mins.extend_from_slice(&part.mins);
+                }
+                Rows::Of256(part) => {
+                    reserved(&mut of256.codes, rows * cols).extend_from_slice(&part.codes);
+                    of256.scales.extend_from_slice(&part.scales);
+                    of256.sub_scales.extend_from_slice(&part.sub_scales);
+                    of256.mins.extend_from_slice(&part.mins);
+                    of256.sub_mins.extend_from_slice(&part.sub_mins);
+                }
+            }
+        }
+        let blocks = if !of32.codes.is_empty() {
+            Blocks::B32(of32)
+        } else if !of256.codes.is_empty() {
+            Blocks::B256(of256)
+        } else {
+            return F32Linear::new(rows, cols, floats).map(|m| Matrix::F32(Arc::new(m))).map_err(|e| self.parts(e));
+        };
+        let linear = BlockLinear::new(blocks, self.options.activation, self.options.kernels);
+        linear.map(|m| Matrix::Blocks(Arc::new(m))).map_err(|e| self.parts(e))
+    }
+
+    /// Applies `read` to runs of rows on the current pool; `None` of it means a value that is not finite.
+    fn in_parallel<T: Send>(
+        &self,
+        index: usize,
+        rows: usize,
+        cols: usize,
+        read: impl Fn(GgmlType, &[u8]) -> Option<T> + Sync,
+    ) -> Result<Vec<T>, RunError> {
+        let one = |start: usize| {
+            let run: Range<usize> = start..rows.min(start + ROWS);
+            let (ty, bytes) = self.row_bytes(index, run.clone(), run.len() * cols)?;
+            read(ty, bytes).ok_or_else(|| self.not_finite(index, start))
+        };
+        let parts: Vec<Result<T, RunError>> =
+            (0..rows.div_ceil(ROWS)).into_par_iter().map(|part| one(part * ROWS)).collect();
+        // Collected in order, so that the error is the first one of the tensor on any number of threads.
+        parts.into_iter().collect()
+    }
+
+    fn shape(&self, id: TensorId) -> Result<(usize, usize, usize), RunError> {
+        let found = self.table.find(id).and_then(|i| self.table.stored.get(i).map(|t| (i, t.rows, t.cols)));
+        found.ok_or_else(|| RunError::MissingTensor {
+            path: self.shards.path(0).to_owned(),
+            tensor: names::tensor_name(id),
+        })
+    }
+
+    fn not_finite(&self, index: usize, row: usize) -> RunError {
+        let tensor = self.table.stored.get(index).map(|t| t.name.clone()).unwrap_or_default();
+        let shard = self.table.places.get(index).map_or(0, |p| p.shard);
+        RunError::NotFinite { path: self.shards.path(shard).to_owned(), tensor, row }
+    }
+
+    fn parts(&self, source: OpsError) -> RunError {
+        RunError::Parts { path: self.shards.path(0).to_owned(), source }
+    }
+}
+
+fn reserved<T>(to: &mut Vec<T>, all: usize) -> &mut Vec<T> {
+    to.reserve_exact(all - to.len().min(all));
+    to
+}

@@ -1,0 +1,44 @@
+use crate::{Gguf, RunError, decode};
+use lfmq_core::{Fault, StoredTensor, Weights};
+use std::ops::Range;
+
+impl Weights for Gguf {
+    fn tensors(&self) -> &[StoredTensor] {
+        &self.table.stored
+    }
+
+    fn read_rows(&self, index: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Fault> {
+        let bytes = self.row_bytes(index, rows, out.len())?;
+        let values = decode::rows(bytes.0, bytes.1).into_f32();
+        out.iter_mut().zip(values).for_each(|(to, from)| *to = from);
+        Ok(())
+    }
+}
+
+impl Gguf {
+    /// The bytes of some rows of a tensor that shall fill `room` values.
+    pub(crate) fn row_bytes(
+        &self,
+        index: usize,
+        rows: Range<usize>,
+        room: usize,
+    ) -> Result<(lfmq_gguf_wire::GgmlType, &[u8]), RunError> {
+        let (stored, place) = match (self.table.stored.get(index), self.table.places.get(index)) {
+            (Some(stored), Some(place)) => (stored, place),
+            _ => return Err(bad_rows(&format!("number {index}"), &rows, room, (0, 0))),
+        };
+        let bad = || bad_rows(&stored.name, &rows, room, (stored.rows, stored.cols));
+        if rows.start > rows.end || rows.end > stored.rows || (rows.end - rows.start) * stored.cols != room {
+            return Err(bad());
+        }
+        let per_row = place.bytes.len() / stored.rows;
+        let start = place.bytes.start + rows.start * per_row;
+        let end = place.bytes.start + rows.end * per_row;
+        let bytes = self.shards.bytes(place.shard).get(start..end).ok_or_else(bad)?;
+        Ok((place.ty, bytes))
+    }
+}
+
+fn bad_rows(tensor: &str, rows: &Range<usize>, room: usize, (all, cols): (usize, usize)) -> RunError {
+    RunError::Rows { tensor: tensor.to_owned(), start: rows.start, end: rows.end, room, rows: all, cols }
+}

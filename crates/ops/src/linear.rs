@@ -1,0 +1,85 @@
+use crate::error::expect;
+use crate::{Input, OpsError, by_panels};
+use lfmq_core::ExecError;
+
+/// A weight matrix `[rows, cols]` that multiplies activations: `out = x · Wᵀ`.
+pub trait Linear: Send + Sync {
+    /// Number of outputs.
+    fn rows(&self) -> usize;
+
+    /// Number of inputs.
+    fn cols(&self) -> usize;
+
+    /// Fills `out [n, rows]` with the products of `x [n, cols]`.
+    ///
+    /// # Errors
+    /// When a weight cannot be read.
+    fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError>;
+}
+
+/// A matrix `[vocab, hidden]` whose rows are looked up by token.
+pub trait Embedding: Send + Sync {
+    /// Number of rows.
+    fn vocab(&self) -> usize;
+
+    /// Width of a row.
+    fn hidden(&self) -> usize;
+
+    /// Row `token` as f32 into `out [hidden]`. `token` is below [`Self::vocab`].
+    ///
+    /// # Errors
+    /// When the row cannot be read.
+    fn lookup(&self, token: usize, out: &mut [f32]) -> Result<(), ExecError>;
+}
+
+/// Weights held in f32.
+#[derive(Clone, Debug)]
+pub struct F32Linear {
+    rows: usize,
+    cols: usize,
+    weights: Vec<f32>,
+}
+
+impl F32Linear {
+    /// Weights `[rows, cols]`, row after row.
+    ///
+    /// # Errors
+    /// When `weights` has another length.
+    pub fn new(rows: usize, cols: usize, weights: Vec<f32>) -> Result<Self, OpsError> {
+        expect(|| format!("weights of a [{rows}, {cols}] matrix"), rows.saturating_mul(cols), weights.len())?;
+        Ok(Self { rows, cols, weights })
+    }
+}
+
+impl Linear for F32Linear {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError> {
+        by_panels(x.n(), self.rows, out, |rows, part| {
+            let w = &self.weights[rows.start * self.cols..rows.end * self.cols];
+            (x.kernels().gemm_f32)(x.values(), w, self.cols, part, rows.len());
+            Ok(())
+        })
+    }
+}
+
+impl Embedding for F32Linear {
+    fn vocab(&self) -> usize {
+        self.rows
+    }
+
+    fn hidden(&self) -> usize {
+        self.cols
+    }
+
+    fn lookup(&self, token: usize, out: &mut [f32]) -> Result<(), ExecError> {
+        out.copy_from_slice(&self.weights[token * self.cols..][..self.cols]);
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! Kernels whose one source body serves every rung: each rung compiles it anew under its own target features.
+//! Nothing here may depend on how the compiler vectorises: no reassociation, no implicit fusing.
+
+use crate::views::{Rows32, Rows256, whole};
+use half::f16;
+
+/// Virtual lanes of a sum.
+pub(crate) const LANES: usize = 16;
+
+/// Folds the lanes of a sum in halves.
+#[inline(always)]
+pub(crate) fn fold(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for j in 0..half {
+            lanes[j] += lanes[j + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// `e^x`. Reduction `x = n ln 2 + r` with a two-part ln 2, then a polynomial of degree 7 in `r`, |r| <= ln 2 / 2.
+/// The power of two is applied in two steps so that results below the normal range round once and right.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+    const LN2_HI: f32 = 0.693_359_4; // 355 / 512: products with |n| < 2^15 are exact
+    const LN2_LO: f32 = -2.121_944_4e-4;
+    let y = x.clamp(-104.0, 89.0);
+    let shifted = y.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-LN2_LO, n.mul_add(-LN2_HI, y));
+    let mut p = 1.0 / 5040.0_f32;
+    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0_f32] {
+        p = p.mul_add(r, c);
+    }
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    let half = n >> 1;
+    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+/// `2^n` for -126 <= n <= 127.
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) as u32) << 23)
+}
+
+#[inline(always)]
+pub(crate) fn exp_f32(row: &mut [f32]) {
+    for x in row {
+        *x = exp(*x);
+    }
+}
+
+#[inline(always)]
+pub(crate) fn sigmoid_f32(row: &mut [f32]) {
+    for x in row {
+        *x = 1.0 / (1.0 + exp(-*x));
+    }
+}
+
+#[inline(always)]
+pub(crate) fn silu_mul_f32(gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "gate and up");
+    for (g, u) in gate.iter_mut().zip(up) {
+        *g = *g / (1.0 + exp(-*g)) * u;
+    }
+}
+
+#[inline(always)]
+pub(crate) fn softmax_f32(row: &mut [f32]) {
+    let max = maximum(row);
+    let mut lanes = [0.0_f32; LANES];
+    let (whole, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in whole {
+        for (x, lane) in chunk.iter_mut().zip(&mut lanes) {
+            *x = exp(*x - max);
+            *lane += *x;
+        }
+    }
+    for (x, lane) in rest.iter_mut().zip(&mut lanes) {
+        *x = exp(*x - max);
+        *lane += *x;
+    }
+    let sum = fold(lanes);
+    for x in row {
+        *x /= sum;
+    }
+}
+
+/// The greatest element; order does not matter.
+#[inline(always)]
+fn maximum(row: &[f32]) -> f32 {
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for (x, lane) in chunk.iter().zip(&mut lanes) {
+            *lane = greater(*x, *lane);
+        }
+    }
+    rest.iter().chain(&lanes).fold(f32::NEG_INFINITY, |m, x| greater(*x, m))
+}
+
+#[inline(always)]
+pub(crate) fn quantize_b32(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+    let blocks = whole(x.len(), 32, 32);
+    assert!(codes.len() == x.len() && scales.len() == blocks && sums.len() == blocks, "outputs of 32-blocks");
+    let (x, _) = x.as_chunks::<32>();
+    let (codes, _) = codes.as_chunks_mut::<32>();
+    for (((x, q), scale), sum) in x.iter().zip(codes).zip(scales).zip(sums) {
+        let most = x.iter().fold(0.0_f32, |m, v| if v.abs() > m { v.abs() } else { m });
+        let d = most / 127.0;
+        let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+        let mut total = 0_i32;
+        for (q, v) in q.iter_mut().zip(x) {
+            let code = nearest(v * inverse);
+            *q = code as i8;
+            total += code;
+        }
+        *scale = f16::from_f32(d).to_f32();
+        *sum = f16::from_f32(total as f32 * d).to_f32();
+    }
+}
+
+#[inline(always)]
+pub(crate) fn quantize_b256(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i16]) {
+    let blocks = whole(x.len(), 256, 256);
+    assert!(codes.len() == x.len() && scales.len() == blocks && sums.len() == blocks * 16, "outputs of 256-blocks");
+    let (x, _) = x.as_chunks::<256>();
+    let (codes, _) = codes.as_chunks_mut::<256>();
+    let (sums, _) = sums.as_chunks_mut::<16>();
+    for (((x, q), scale), sums) in x.iter().zip(codes).zip(scales).zip(sums) {
+        let most = x.iter().fold(0.0_f32, |m, v| if v.abs() > m { v.abs() } else { m });
+        // The first value of greatest magnitude keeps its sign: it becomes -127.
+        let max = x.iter().copied().find(|v| v.abs() == most).unwrap_or(0.0);
+        let inverse = if max == 0.0 { 0.0 } else { -127.0 / max };
+        for (q, v) in q.iter_mut().zip(x) {
+            *q = nearest(inverse * v) as i8;
+        }
+        let (sixteens, _) = q.as_chunks::<16>();
+        for (sum, sixteen) in sums.iter_mut().zip(sixteens) {
+            *sum = sixteen.iter().map(|q| i16::from(*q)).sum();
+        }
+        *scale = if inverse == 0.0 { 0.0 } else { 1.0 / inverse };
+    }
+}
+
+/// The nearest integer in -127..=127, halves to even; 0 for NaN.
+#[inline(always)]
+fn nearest(v: f32) -> i32 {
+    const ROUND: f32 = 12_582_912.0;
+    // Comparisons with NaN are false, so it takes the first bound that asks for it; map it to 0 beforehand.
+    let v = if v.is_nan() { 0.0 } else { v.clamp(-127.0, 127.0) };
+    ((v + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
+#[inline(always)]
+pub(crate) fn widen_b32(w: &Rows32<'_>, out: &mut [f32]) {
+    let _ = w.rows();
+    assert_eq!(out.len(), w.codes.len(), "widened weights");
+    let (codes, _) = w.codes.as_chunks::<32>();
+    let (out, _) = out.as_chunks_mut::<32>();
+    for (block, ((q, scale), out)) in codes.iter().zip(w.scales).zip(out).enumerate() {
+        for (o, q) in out.iter_mut().zip(q) {
+            *o = scale * f32::from(*q);
+        }
+        if let Some(min) = w.mins.get(block) {
+            for o in out {
+                *o += min;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn widen_b256(w: &Rows256<'_>, out: &mut [f32]) {
+    let _ = w.rows();
+    assert_eq!(out.len(), w.codes.len(), "widened weights");
+    let (codes, _) = w.codes.as_chunks::<16>();
+    let (out, _) = out.as_chunks_mut::<16>();
+    for (sub, ((q, sub_scale), out)) in codes.iter().zip(w.sub_scales).zip(out).enumerate() {
+        let scale = w.scales[sub / 16] * f32::from(*sub_scale);
+        for (o, q) in out.iter_mut().zip(q) {
+            *o = scale * f32::from(*q);
+        }
+        if let Some(min) = w.mins.get(sub / 16) {
+            let min = min * f32::from(w.sub_mins[sub]);
+            for o in out {
+                *o -= min;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn widen_bf16(bits: &[u16], out: &mut [f32]) {
+    assert_eq!(out.len(), bits.len(), "widened bfloat16");
+    for (o, b) in out.iter_mut().zip(bits) {
+        *o = f32::from_bits(u32::from(*b) << 16);
+    }
+}
+
+/// binary16 to binary32 without a table or a branch: a subnormal is an integer times 2^-24.
+#[inline(always)]
+pub(crate) fn widen_f16(bits: &[u16], out: &mut [f32]) {
+    assert_eq!(out.len(), bits.len(), "widened binary16");
+    for (o, b) in out.iter_mut().zip(bits) {
+        let magnitude = u32::from(b & 0x7FFF);
+        let sign = u32::from(b & 0x8000) << 16;
+        let normal = (magnitude << 13) + ((127 - 15) << 23);
+        let special = (magnitude << 13) | 0x7F80_0000;
+        let subnormal = (magnitude as i32 as f32 * (1.0 / 16_777_216.0)).to_bits();
+        let value = if magnitude >= 0x7C00 {
+            special
+        } else if magnitude < 0x0400 {
+            subnormal
+        } else {
+            normal
+        };
+        *o = f32::from_bits(value | sign);
+    }
+}

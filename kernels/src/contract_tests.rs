@@ -1,0 +1,273 @@
+//! One suite, run for every rung by name against the scalar rung with `==` on bit patterns.
+
+use crate::{Acts32, Acts256, Kernels, Rows32, Rows256};
+
+/// Widths of LFM2 matrices beside all small lengths.
+const WIDTHS: [usize; 7] = [256, 1024, 1536, 1792, 2048, 4608, 8192];
+
+/// Deterministic noise.
+struct Noise(u64);
+
+impl Noise {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 ^ (self.0 >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 16
+    }
+
+    /// In -1..1, of very different magnitudes so that every wrong order of adding shows.
+    fn float(&mut self) -> f32 {
+        let unit = (self.bits() % (1 << 24)) as f32 / (1 << 23) as f32 - 1.0;
+        unit * [1.0, 1e-3, 30.0, 1.0][self.bits() as usize % 4]
+    }
+
+    fn floats(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.float()).collect()
+    }
+
+    fn codes(&mut self, n: usize, low: i64, high: i64) -> Vec<i8> {
+        (0..n).map(|_| (low + (self.bits() % (high - low + 1) as u64) as i64) as i8).collect()
+    }
+}
+
+fn bits(v: &[f32]) -> Vec<u32> {
+    v.iter().map(|x| x.to_bits()).collect()
+}
+
+fn lengths() -> impl Iterator<Item = usize> {
+    (0..200).chain(WIDTHS)
+}
+
+fn oracle() -> &'static Kernels {
+    Kernels::by_name("scalar").expect("scalar is everywhere")
+}
+
+fn dots(k: &Kernels) {
+    let mut noise = Noise(1);
+    for len in lengths() {
+        let (a, b) = (noise.floats(len), noise.floats(len));
+        let (ours, theirs) = ((k.dot_f32)(&a, &b), (oracle().dot_f32)(&a, &b));
+        assert_eq!(ours.to_bits(), theirs.to_bits(), "{}: dot of {len}", k.name);
+        let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        let size: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(a * b).abs()).sum();
+        assert!((f64::from(ours) - exact).abs() <= 1e-6 * size + 1e-30, "{}: dot of {len} is wrong", k.name);
+    }
+}
+
+fn gemms(k: &Kernels) {
+    let mut noise = Noise(2);
+    let small = (1..200).step_by(7).map(|len| (len, 5, 7));
+    let shapes = small
+        .chain((0..8).flat_map(|n| (0..6).map(move |m| (48, n, m))))
+        .chain(WIDTHS.map(|w| (w, 4, 3)))
+        .chain([(64, 7, 70), (1030, 13, 33)]);
+    for (len, n, m) in shapes {
+        let (x, w) = (noise.floats(n * len), noise.floats(m * len));
+        let ldo = m + 2;
+        let mut out = vec![7.5; n * ldo];
+        (k.gemm_f32)(&x, &w, len, &mut out, ldo);
+        for (i, row) in out.chunks_exact(ldo).enumerate() {
+            for (j, o) in row.iter().enumerate() {
+                let expected = if j < m { (oracle().dot_f32)(&x[i * len..][..len], &w[j * len..][..len]) } else { 7.5 };
+                assert_eq!(o.to_bits(), expected.to_bits(), "{}: [{n}, {len}] x [{m}, {len}] at {i}, {j}", k.name);
+            }
+        }
+    }
+}
+
+fn weighted_sums(k: &Kernels) {
+    let mut noise = Noise(3);
+    for width in lengths().take(205) {
+        for rows in [0, 1, 2, 9] {
+            let (p, v) = (noise.floats(rows), noise.floats(rows * width));
+            let (mut ours, mut theirs) = (vec![1.0; width], vec![2.0; width]);
+            (k.weighted_sum_f32)(&p, &v, &mut ours);
+            (oracle().weighted_sum_f32)(&p, &v, &mut theirs);
+            assert_eq!(bits(&ours), bits(&theirs), "{}: weighted sum of {rows} rows of {width}", k.name);
+        }
+    }
+}
+
+fn elementwise(k: &Kernels) {
+    type Rowwise = fn(&Kernels) -> fn(&mut [f32]);
+    let mut noise = Noise(4);
+    let kernels: [(&str, Rowwise); 3] =
+        [("exp", |k| k.exp_f32), ("sigmoid", |k| k.sigmoid_f32), ("softmax", |k| k.softmax_f32)];
+    for len in lengths() {
+        let x = noise.floats(len);
+        for (what, kernel) in kernels {
+            let (mut ours, mut theirs) = (x.clone(), x.clone());
+            kernel(k)(&mut ours);
+            kernel(oracle())(&mut theirs);
+            assert_eq!(bits(&ours), bits(&theirs), "{}: {what} of {len}", k.name);
+        }
+        let (up, mut ours, mut theirs) = (noise.floats(len), x.clone(), x);
+        (k.silu_mul_f32)(&mut ours, &up);
+        (oracle().silu_mul_f32)(&mut theirs, &up);
+        assert_eq!(bits(&ours), bits(&theirs), "{}: silu of {len}", k.name);
+    }
+}
+
+fn halves(k: &Kernels) {
+    let all: Vec<u16> = (0..=u16::MAX).collect();
+    let mut out = vec![0.0; all.len()];
+    (k.widen_f16)(&all, &mut out);
+    for (b, o) in all.iter().zip(&out) {
+        let expected = half::f16::from_bits(*b).to_f32();
+        assert!(o.to_bits() == expected.to_bits() || (o.is_nan() && expected.is_nan()), "{}: f16 {b:#06x}", k.name);
+    }
+    (k.widen_bf16)(&all, &mut out);
+    for (b, o) in all.iter().zip(&out) {
+        assert_eq!(o.to_bits(), u32::from(*b) << 16, "{}: bf16 {b:#06x}", k.name);
+    }
+}
+
+fn quantizers(k: &Kernels) {
+    let mut noise = Noise(5);
+    let mut x = noise.floats(256 * 20);
+    x[..256].fill(0.0); // a zero block
+    x[300] = f32::NAN;
+    x[600..640].fill(1e-42); // subnormal
+    x[1024..1280].iter_mut().enumerate().for_each(|(i, x)| *x = [4.0, -4.0][i % 2]); // ties for the greatest
+    x[1280..1536].iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 - 100.0) * 0.5); // halves
+    let blocks = x.len() / 32;
+    let run32 = |k: &Kernels| {
+        let (mut q, mut d, mut s) = (vec![1; x.len()], vec![1.0; blocks], vec![1.0; blocks]);
+        (k.quantize_b32)(&x, &mut q, &mut d, &mut s);
+        (q, bits(&d), bits(&s))
+    };
+    assert_eq!(run32(k), run32(oracle()), "{}: 32-blocks", k.name);
+    let run256 = |k: &Kernels| {
+        let (mut q, mut d, mut s) = (vec![1; x.len()], vec![1.0; blocks / 8], vec![1; blocks * 2]);
+        (k.quantize_b256)(&x, &mut q, &mut d, &mut s);
+        (q, bits(&d), s)
+    };
+    let (q, _, sums) = run256(k);
+    assert_eq!(run256(k), run256(oracle()), "{}: 256-blocks", k.name);
+    assert!(q.iter().chain(&run32(k).0).all(|q| *q != -128), "{}: codes stop at -127", k.name);
+    for (sum, codes) in sums.iter().zip(q.chunks_exact(16)) {
+        assert_eq!(i32::from(*sum), codes.iter().map(|q| i32::from(*q)).sum::<i32>());
+    }
+    assert_eq!(q[1024], -127, "{}: the first of the greatest becomes -127", k.name);
+}
+
+/// Both kinds of blocks, with and without minima, codes at their extremes included.
+fn integers(k: &Kernels) {
+    let mut noise = Noise(6);
+    for (blocks, n, m, extreme) in
+        [(1, 1, 1, true), (1, 3, 9, false), (4, 2, 6, false), (8, 1, 5, true), (32, 2, 4, false)]
+    {
+        let cols = 256 * blocks;
+        let (low, high) = if extreme { (-128, -128) } else { (-128, 127) };
+        let codes = noise.codes(m * cols, low, high);
+        let acts = if extreme { vec![127; n * cols] } else { noise.codes(n * cols, -127, 127) };
+        for minima in [false, true] {
+            let mins = noise.floats(if minima { m * cols / 32 } else { 0 });
+            let (d, da, s) = (noise.floats(m * cols / 32), noise.floats(n * cols / 32), noise.floats(n * cols / 32));
+            let w = Rows32 { cols, codes: &codes, scales: &d, mins: &mins };
+            let x = Acts32 { codes: &acts, scales: &da, sums: &s };
+            same_product(k, n, m, &format!("32-blocks, {blocks} x 256, minima {minima}"), |k, out, ldo| {
+                (k.gemm_b32)(&x, &w, out, ldo)
+            });
+            let run = |k: &Kernels| widen(codes.len(), |out| (k.widen_b32)(&w, out));
+            assert_eq!(run(k), run(oracle()), "{}: widened 32-blocks", k.name);
+
+            let subs = noise.codes(m * cols / 16, low, high);
+            let sub_mins: Vec<u8> =
+                noise.codes(if minima { m * cols / 16 } else { 0 }, 0, 63).iter().map(|c| *c as u8).collect();
+            let bsums: Vec<i16> = acts.chunks_exact(16).map(|c| c.iter().map(|q| i16::from(*q)).sum()).collect();
+            let (per, pern) = (m * blocks, n * blocks);
+            let mins = if minima { &mins[..per] } else { &[] };
+            let w = Rows256 { cols, codes: &codes, scales: &d[..per], sub_scales: &subs, mins, sub_mins: &sub_mins };
+            let x = Acts256 { codes: &acts, scales: &da[..pern], sums: &bsums };
+            same_product(k, n, m, &format!("256-blocks, {blocks}, minima {minima}"), |k, out, ldo| {
+                (k.gemm_b256)(&x, &w, out, ldo)
+            });
+            let run = |k: &Kernels| widen(codes.len(), |out| (k.widen_b256)(&w, out));
+            assert_eq!(run(k), run(oracle()), "{}: widened 256-blocks", k.name);
+        }
+    }
+}
+
+fn widen(len: usize, kernel: impl FnOnce(&mut [f32])) -> Vec<u32> {
+    let mut out = vec![0.0; len];
+    kernel(&mut out);
+    bits(&out)
+}
+
+fn same_product(k: &Kernels, n: usize, m: usize, what: &str, product: impl Fn(&Kernels, &mut [f32], usize)) {
+    let ldo = m + 1;
+    let run = |k: &Kernels| {
+        let mut out = vec![7.5; n * ldo];
+        product(k, &mut out, ldo);
+        bits(&out)
+    };
+    let ours = run(k);
+    assert_eq!(ours, run(oracle()), "{}: {what}, [{n}] x [{m}]", k.name);
+    assert!(ours.chunks_exact(ldo).all(|row| row[m] == 7.5_f32.to_bits()), "{}: {what} wrote past its rows", k.name);
+}
+
+/// Runs a part of the suite on every rung; a rung that the machine lacks is skipped by name.
+#[allow(clippy::print_stderr, reason = "a skipped rung must be seen")]
+fn every_rung(part: fn(&Kernels)) {
+    for name in Kernels::known() {
+        match Kernels::by_name(name) {
+            Some(kernels) => part(kernels),
+            None => eprintln!("SKIPPED: this machine lacks the kernel rung `{name}`"),
+        }
+    }
+}
+
+macro_rules! suite {
+    ($($part:ident)*) => {
+        mod suite {
+            $(#[test] fn $part() { super::every_rung(super::$part); })*
+        }
+    };
+}
+
+suite! { dots gemms weighted_sums elementwise halves quantizers integers }
+
+#[test]
+fn exp_is_within_two_ulp_and_right_at_the_ends() {
+    let mut worst = 0.0_f64;
+    let mut x = -103.0_f32;
+    while x < 88.7 {
+        let exact = f64::from(x).exp();
+        let mut y = [x];
+        (oracle().exp_f32)(&mut y);
+        let ulp = f64::from(f32::from_bits((exact as f32).to_bits() + 1)) - f64::from(exact as f32);
+        worst = worst.max((f64::from(y[0]) - exact).abs() / ulp);
+        x += 0.000_913;
+    }
+    assert!(worst < 2.0, "{worst} ulp");
+    let mut ends = [f32::NEG_INFINITY, -1000.0, -104.0, 0.0, -0.0, 89.0, 1000.0, f32::INFINITY, f32::NAN];
+    (oracle().exp_f32)(&mut ends);
+    assert_eq!(ends[..8], [0.0, 0.0, 0.0, 1.0, 1.0, f32::INFINITY, f32::INFINITY, f32::INFINITY]);
+    assert!(ends[8].is_nan());
+}
+
+#[test]
+fn a_softmax_of_far_scores_is_a_distribution() {
+    let mut row = [-1e30, 500.0, 499.0, f32::NEG_INFINITY];
+    (Kernels::best().softmax_f32)(&mut row);
+    assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6 && row[1] > row[2] && row[0] == 0.0 && row[3] == 0.0);
+}
+
+/// A block by hand: what llama.cpp's formula gives for it.
+#[test]
+fn a_block_quantized_by_hand() {
+    let mut x = [0.0_f32; 32];
+    (x[0], x[1], x[2], x[3]) = (254.0, -127.0, 1.0, 3.0);
+    let (mut q, mut d, mut s) = ([0; 32], [0.0], [0.0]);
+    (oracle().quantize_b32)(&x, &mut q, &mut d, &mut s);
+    // d = 2; 0.5 and 1.5 go to the even neighbour, -63.5 too.
+    assert_eq!((q[0], q[1], q[2], q[3], d[0], s[0]), (127, -64, 0, 2, 2.0, 130.0));
+}
+
+#[test]
+fn rungs_are_chosen_by_name() {
+    assert_eq!(Kernels::select(None).unwrap().name, Kernels::best().name);
+    assert_eq!(Kernels::select(Some("scalar")).unwrap().name, "scalar");
+    let error = Kernels::select(Some("mmx")).unwrap_err();
+    assert!(error.to_string().contains("`mmx`") && error.available.contains(&"scalar"));
+}

@@ -1,0 +1,118 @@
+use lfmq_core::{Classify, Kind};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between the plan of a folder and its publication.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// The file system refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The final name is taken.
+    #[error("{} already exists", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another run is writing there.
+    #[error("another run{} is writing {}", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+        /// Its process, if it told.
+        holder: Option<u32>,
+    },
+    /// An unfinished run was made from other inputs or another plan.
+    #[error("{} was begun with other inputs or another plan: expected {expected}, found {found}", path.display())]
+    Fingerprint {
+        /// The unfinished folder.
+        path: PathBuf,
+        /// Fingerprint of this run.
+        expected: String,
+        /// Fingerprint of the unfinished one.
+        found: String,
+    },
+    /// Something else has the name of the unfinished folder.
+    #[error("{} is needed for the unfinished output, but holds other files", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file name that cannot stand in the folder.
+    #[error("`{name}` cannot be a file of an artifact: {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The output cannot be a folder of this name.
+    #[error("{} cannot be an output folder: it has no name", path.display())]
+    Nameless {
+        /// As given.
+        path: PathBuf,
+    },
+    /// The checkpoint brings no licence.
+    #[error("the checkpoint `{name}` has no licence file, and a derivative must carry one")]
+    NoLicence {
+        /// The checkpoint.
+        name: String,
+    },
+    /// The list of digests cannot be understood.
+    #[error("{}, line {line}: expected `<sha256>  <name>`", path.display())]
+    Sums {
+        /// The list.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+impl ArtifactError {
+    /// For `map_err`: the file system refused `doing` on `path`.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+impl Classify for ArtifactError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Io { .. } | Self::Busy { .. } => Kind::Environment,
+            Self::Exists { .. } | Self::Foreign { .. } | Self::Fingerprint { .. } | Self::Nameless { .. } => {
+                Kind::Usage
+            }
+            Self::Name { .. } => Kind::Bug,
+            Self::NoLicence { .. } | Self::Sums { .. } => Kind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some space or choose another output folder, then continue with --resume"
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "choose an output folder you may write to"
+                }
+                _ => return None,
+            },
+            Self::Exists { .. } => "--overwrite replaces it once the new one is complete",
+            Self::Foreign { .. } => "move it away, or choose another output folder",
+            Self::Busy { .. } => "wait for it, or choose another output folder",
+            Self::Fingerprint { .. } => "leave out --resume to begin anew, or repeat the first run's options",
+            Self::NoLicence { .. } => "--license-file names the licence to hand on",
+            Self::Name { .. } | Self::Nameless { .. } | Self::Sums { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

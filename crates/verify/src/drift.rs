@@ -1,0 +1,212 @@
+//! Runs yardstick and candidate over the same windows and sums up how their predictions differ.
+
+use crate::metrics::{
+    Agreement, Divergence, Greedy, Perplexity, ProbabilityShift, RouterAgreement, RouterTally, Scores, TokenScore,
+    agreement, divergence, greedy, perplexity, probability_shift, score,
+};
+use crate::{Side, VerifyError, Windows};
+use lfmq_core::{Executor, Fault, Observer, Session, Unit, Want};
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// What is measured beside the windows.
+#[derive(Clone, Copy, Debug)]
+pub struct DriftOptions {
+    /// Prompts that are continued greedily: the starts of the first windows.
+    pub greedy_prompts: usize,
+    /// Tokens of each prompt.
+    pub greedy_prompt_tokens: usize,
+    /// Tokens generated.
+    pub greedy_tokens: usize,
+}
+
+impl Default for DriftOptions {
+    fn default() -> Self {
+        Self { greedy_prompts: 4, greedy_prompt_tokens: 32, greedy_tokens: 32 }
+    }
+}
+
+/// How far the candidate's predictions are from the yardstick's.
+#[derive(Clone, Debug, Serialize)]
+pub struct Drift {
+    /// Tokens of a window.
+    pub context: usize,
+    /// Windows.
+    pub windows: usize,
+    /// Scored positions of each window.
+    pub scored: usize,
+    /// KL divergence.
+    pub kld: Divergence,
+    /// Perplexity ratio.
+    pub perplexity: Perplexity,
+    /// Agreement on the most likely token.
+    pub agreement: Agreement,
+    /// Shift of the true token's probability.
+    pub probability: ProbabilityShift,
+    /// Agreement of routers; `None` for a dense model or an executor that shows none.
+    pub router: Option<RouterAgreement>,
+    /// Greedy continuations.
+    pub greedy: Option<Greedy>,
+}
+
+/// Bytes of one side's logits that are held at a time.
+const LOGITS_BYTES: usize = 32 << 20;
+
+/// Positions whose logits are held at a time.
+pub(crate) fn chunk(vocab: usize) -> usize {
+    (LOGITS_BYTES / (4 * vocab.max(1))).max(16)
+}
+
+/// Measures the drift of `candidate` from `yardstick` on `windows`.
+///
+/// At most 32 MiB of logits of each side are held (at least 16 positions).
+///
+/// # Errors
+/// Different vocabularies, logits that are not finite (named by window, position, token), and those of the executors.
+pub fn measure(
+    yardstick: &dyn Executor,
+    candidate: &dyn Executor,
+    windows: &Windows,
+    options: &DriftOptions,
+    observer: &dyn Observer,
+) -> Result<Drift, Fault> {
+    let (scores, router) = score_windows(yardstick, candidate, windows, observer)?;
+    let prompts: Vec<&[u32]> = windows
+        .iter()
+        .take(options.greedy_prompts)
+        .map(|w| &w[..options.greedy_prompt_tokens.clamp(1, w.len())])
+        .collect();
+    let continued = if prompts.is_empty() || options.greedy_tokens == 0 {
+        None
+    } else {
+        Some(greedy(yardstick, candidate, &prompts, options.greedy_tokens)?)
+    };
+    Ok(Drift {
+        context: windows.context(),
+        windows: windows.count(),
+        scored: windows.scored(),
+        kld: divergence(&scores),
+        perplexity: perplexity(&scores),
+        agreement: agreement(&scores),
+        probability: probability_shift(&scores),
+        router,
+        greedy: continued,
+    })
+}
+
+/// The scores of every scored position, and the agreement of routers.
+///
+/// # Errors
+/// As [`measure`].
+pub fn score_windows(
+    yardstick: &dyn Executor,
+    candidate: &dyn Executor,
+    windows: &Windows,
+    observer: &dyn Observer,
+) -> Result<(Scores, Option<RouterAgreement>), Fault> {
+    let vocab = yardstick.facts().vocab;
+    if candidate.facts().vocab != vocab {
+        return Err(VerifyError::Vocabulary { yardstick: vocab, candidate: candidate.facts().vocab }.into());
+    }
+    let mut pair = Pair::new(yardstick, candidate, windows.context(), vocab)?;
+    let mut scores = Scores { per_window: windows.scored(), first: windows.first_scored(), ..Scores::default() };
+    observer.begin("drift", (windows.count() * windows.context()) as u64, Unit::Tokens);
+    for (index, window) in windows.iter().enumerate() {
+        pair.reset();
+        let (unscored, rest) = window.split_at(windows.first_scored());
+        pair.skip(unscored)?;
+        // The last token of a window has no target, so it is not fed.
+        let fed = &rest[..windows.scored()];
+        let chunk = chunk(vocab);
+        for (start, piece) in (0..).step_by(chunk).zip(fed.chunks(chunk)) {
+            let targets = &rest[start + 1..][..piece.len()];
+            pair.score(piece, targets, (index, windows.first_scored() + start), &mut scores)?;
+        }
+        pair.tally.end_window();
+        observer.advance(window.len() as u64);
+    }
+    observer.end();
+    Ok((scores, pair.tally.finish()))
+}
+
+/// Both models in step.
+struct Pair<'a> {
+    base: Box<dyn Session + 'a>,
+    candidate: Box<dyn Session + 'a>,
+    vocab: usize,
+    base_logits: Vec<f32>,
+    candidate_logits: Vec<f32>,
+    tally: RouterTally,
+}
+
+impl<'a> Pair<'a> {
+    fn new(
+        yardstick: &'a dyn Executor,
+        candidate: &'a dyn Executor,
+        positions: usize,
+        vocab: usize,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            base: yardstick.session(positions)?,
+            candidate: candidate.session(positions)?,
+            vocab,
+            base_logits: Vec::new(),
+            candidate_logits: Vec::new(),
+            tally: RouterTally::default(),
+        })
+    }
+
+    fn reset(&mut self) {
+        self.base.reset();
+        self.candidate.reset();
+    }
+
+    fn feed(&mut self, tokens: &[u32], want: Want) -> Result<(), Fault> {
+        self.base_logits.clear();
+        self.candidate_logits.clear();
+        self.base.feed(tokens, want, &mut self.base_logits)?;
+        self.candidate.feed(tokens, want, &mut self.candidate_logits)?;
+        self.tally.push(self.base.routes(), self.candidate.routes());
+        Ok(())
+    }
+
+    fn skip(&mut self, tokens: &[u32]) -> Result<(), Fault> {
+        if tokens.is_empty() { Ok(()) } else { self.feed(tokens, Want::Nothing) }
+    }
+
+    /// Feeds `tokens` and scores each against its target; `at` is the window and the position of the first.
+    fn score(&mut self, tokens: &[u32], targets: &[u32], at: (usize, usize), out: &mut Scores) -> Result<(), Fault> {
+        self.feed(tokens, Want::All)?;
+        check(&self.base_logits, Side::Yardstick, (tokens.len(), self.vocab), at)?;
+        check(&self.candidate_logits, Side::Candidate, (tokens.len(), self.vocab), at)?;
+        if let Some(token) = targets.iter().find(|t| **t as usize >= self.vocab) {
+            return Err(lfmq_core::ExecError::Token { token: *token, vocab: self.vocab }.into());
+        }
+        let scored: Vec<TokenScore> = self
+            .base_logits
+            .par_chunks_exact(self.vocab)
+            .zip(self.candidate_logits.par_chunks_exact(self.vocab))
+            .zip(targets)
+            .map(|((base, candidate), target)| score(base, candidate, *target))
+            .collect();
+        out.tokens.extend(scored);
+        out.targets.extend_from_slice(targets);
+        Ok(())
+    }
+}
+
+/// That there are `[rows, vocab]` finite logits.
+pub(crate) fn check(
+    logits: &[f32],
+    side: Side,
+    (rows, vocab): (usize, usize),
+    (window, position): (usize, usize),
+) -> Result<(), VerifyError> {
+    if logits.len() != rows * vocab {
+        return Err(VerifyError::Logits { side, expected: rows * vocab, found: logits.len() });
+    }
+    match logits.iter().position(|l| !l.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(VerifyError::NotFinite { side, window, position: position + i / vocab, token: i % vocab }),
+    }
+}

@@ -8,6 +8,7 @@ use lfmq_gguf_run::{Gguf, Options};
 use lfmq_kernels::Kernels;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 /// One format: how to write it and how to run it.
 pub struct Format {
@@ -57,17 +58,19 @@ fn open_gguf(path: &Path, activation: Activation) -> Result<Opened, Fault> {
     Ok(Opened { executor: Box::new(gguf), vocabulary, template })
 }
 
-impl Format {
-    /// Opens an artifact of this format.
+impl Opened {
+    /// Opens an artifact and lays its weights out, as before a first token; also the time that took, in ms.
     ///
     /// # Errors
-    /// When the file cannot be read, is malformed or asks for something we do not run.
-    pub fn open(&self, path: &Path, activation: Activation) -> Result<Opened, Fault> {
-        (self.opener)(path, activation)
+    /// When the file cannot be read, is malformed, asks for something we do not run, or holds a weight that is no number.
+    pub fn timed(path: &Path, activation: Activation) -> Result<(Self, f64), Fault> {
+        let format = of_file(path)?;
+        let started = Instant::now();
+        let opened = (format.opener)(path, activation)?;
+        drop(opened.executor.session(1)?);
+        Ok((opened, started.elapsed().as_secs_f64() * 1e3))
     }
-}
 
-impl Opened {
     /// The tokenizer and template the artifact carries.
     ///
     /// # Errors
@@ -83,9 +86,14 @@ impl Opened {
 /// The format of a file, by its extension.
 ///
 /// # Errors
-/// A usage error naming the formats there are.
-pub fn of_file(path: &Path) -> Result<&'static Format, Fault> {
-    format(path.extension().and_then(|e| e.to_str()).unwrap_or_default())
+/// An input error naming the extensions there are.
+fn of_file(path: &Path) -> Result<&'static Format, Fault> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    FORMATS.iter().find(|f| f.extension.eq_ignore_ascii_case(extension)).ok_or_else(|| {
+        let known: Vec<_> = FORMATS.iter().map(|f| f.extension).collect();
+        Fault::new(Kind::Input, format!("{}: no format has files like this", path.display()))
+            .with_hint(format!("extensions: {}", known.join(", ")))
+    })
 }
 
 /// What `--activations` means.

@@ -70,9 +70,12 @@ fn a_gate_that_fails_ends_with_1_and_keeps_the_report() {
     let folder = scratch();
     let file = quantized(folder.path(), "lfm2-tiny", "Q4_0").display().to_string();
     let model = fixture_arg("lfm2-tiny");
-    let mut args = vec!["verify", &file, "--against", &model, "--max-kld", "1e-9", "--format", "json"];
-    args.extend(QUICK);
-    let run = lfmq(folder.path(), &args).expect(1);
+    // Several windows: a single one has no confidence interval, so it could not prove a failure.
+    let run = lfmq(folder.path(), &[
+        "verify", &file, "--against", &model, "--max-kld", "1e-9", "--windows", "6", "--window", "64", "--task-items",
+        "0", "--no-latency", "--format", "json",
+    ])
+    .expect(1);
     let json = run.json();
     assert_eq!(json["error"]["kind"], "gate");
     assert!(json["result"].is_object(), "the figures are there although the gate failed");

@@ -55,6 +55,9 @@ pub struct QuantizeArgs {
     /// Leave the first file of a split without tensors.
     #[arg(long)]
     pub no_tensor_first_split: bool,
+    /// Set a metadata key of the file, `KEY=TYPE:VALUE` with int, float, bool or str; may be repeated.
+    #[arg(long = "override-kv", value_name = "KEY=TYPE:VALUE")]
+    pub override_kv: Vec<String>,
     /// Name to write into the file's metadata.
     #[arg(long, value_name = "NAME")]
     pub model_name: Option<String>,

@@ -4,17 +4,14 @@ use super::Done;
 use crate::args::BenchArgs;
 use crate::jobs::{model, size};
 use crate::printer::{Align, Printer, Table, Tone};
-use crate::registry::{self, activation};
+use crate::registry::{Opened, activation};
 use anyhow::Result;
 use lfmq_verify::{LatencyOptions, LatencyReport, latency};
 use serde_json::json;
-use std::time::Instant;
 
 pub fn run(args: &BenchArgs, printer: &Printer) -> Result<Done> {
     let file = model::artifact_file(&args.artifact)?;
-    let started = Instant::now();
-    let opened = registry::of_file(&file)?.open(&file, activation(args.activations))?;
-    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    let (opened, load_ms) = Opened::timed(&file, activation(args.activations))?;
     let options = LatencyOptions {
         prefill: args.prefill.iter().map(|n| *n as usize).collect(),
         decode: args.decode as usize,

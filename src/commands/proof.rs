@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::jobs::speaker::Speaker;
 use crate::jobs::text::Text;
 use crate::printer::Printer;
-use crate::registry::{self, Format, Opened, activation};
+use crate::registry::{self, Opened, activation};
 use anyhow::{Context, Result};
 use lfmq_checkpoint::Checkpoint;
 use lfmq_core::{ArtifactFile, Executor, Fault, Kind, TensorId, TensorSource};
@@ -20,7 +20,7 @@ use lfmq_verify::{
     Verdict, WindowOptions, Windows, drift, latency, spec, tasks, weights,
 };
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Windows below this many give no standard error worth the name, so a short text is cut finer.
 const LEAST_WINDOWS: u32 = 4;
@@ -33,7 +33,6 @@ const LATENCY_BUDGET: Duration = Duration::from_secs(6);
 pub struct Proof<'a> {
     pub artifact: &'a Path,
     pub files: Vec<ArtifactFile>,
-    pub format: &'static Format,
     pub checkpoint: &'a Checkpoint,
     pub importance: Option<&'a Importance>,
     pub what: &'a DriftArgs,
@@ -49,9 +48,7 @@ pub struct Proof<'a> {
 /// Anything that keeps it from running to its end. A gate that fails is in the result, not an error.
 pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
     let gates = gates(proof.what)?;
-    let started = Instant::now();
-    let opened = proof.format.open(proof.artifact, activation(proof.what.activations))?;
-    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    let (opened, load_ms) = Opened::timed(proof.artifact, activation(proof.what.activations))?;
     let candidate = opened.executor.as_ref();
     let yardstick = Reference::open(proof.checkpoint, registry::rung()).map_err(Fault::from)?;
     let name = proof.artifact.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -83,6 +80,7 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
         report.llama_compatible = Some(llama_figures(&yardstick, candidate, &windows, &speaker, printer)?);
     }
     report.text = Some(TextFacts::new(text.name, text.sha256, tokens.len(), &windows));
+    printer.detail(&format!("{} tokens, windows of {}", tokens.len(), windows.context()));
     let options = DriftOptions::default();
     report.drift = Some(drift::measure(&yardstick, candidate, &windows, &options, printer.observer())?);
     report.tasks = score_tasks(proof, &speaker, &yardstick, candidate, printer)?;
@@ -93,6 +91,9 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
     let stored = candidate.weights().map(|w| w.tensors().to_vec()).unwrap_or_default();
     report.judge(&gates, &stored);
     verdicts::show(&report, printer);
+    if let Some(figures) = &report.llama_compatible {
+        verdicts::show_llama(figures, printer);
+    }
     let value = serde_json::to_value(&report)?;
     save(proof.report, || serde_json::to_string_pretty(&value).unwrap_or_default() + "\n")?;
     save(proof.markdown, || report.markdown())?;
@@ -109,7 +110,7 @@ fn gates(what: &DriftArgs) -> Result<GateFile, Fault> {
             GateFile::parse(&path.display().to_string(), &text)?
         }
     };
-    Ok(gates)
+    Ok(gates.with(Limits { kld_mean_max: what.max_kld, ..Limits::default() }))
 }
 
 fn cut(tokens: &[u32], speaker: &Speaker, what: &DriftArgs) -> Result<Windows, Fault> {
@@ -202,8 +203,11 @@ fn save(path: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), Fault>
 /// The gates that failed, each with what it found.
 fn failure(report: &DriftReport, mut complaints: Vec<String>) -> Option<Failure> {
     let gates = report.gates.as_ref()?;
-    if gates.verdict == Verdict::Fail {
-        complaints.extend(gates.gates.iter().filter(|g| g.verdict == Verdict::Fail).map(|g| {
+    if !gates.holds {
+        // With `inconclusive = "fail"` what is not proven counts too.
+        let judged = gates.gates.iter().filter(|g| matches!(g.verdict, Verdict::Fail | Verdict::Inconclusive));
+        let proven = judged.clone().any(|g| g.verdict == Verdict::Fail);
+        complaints.extend(judged.filter(|g| !proven || g.verdict == Verdict::Fail).map(|g| {
             let figures = match (g.value, g.limit) {
                 (Some(value), Some(limit)) => format!("{value:.4} (limit {limit})"),
                 _ => String::new(),

@@ -33,12 +33,11 @@ pub fn run(args: &QuantizeArgs, printer: &Printer) -> Result<Done> {
     let mut done = Done::from(Value::Null);
     let mut reports = Vec::new();
     if !args.no_verify {
-        for ((format, _), export) in job.outputs.iter().zip(&exports) {
+        for export in &exports {
             let first = export.files().first().map(|f| artifact.folder.join(&f.name)).unwrap_or_default();
             let proof = Proof {
                 artifact: &first,
                 files: artifact.files.iter().filter(|f| export.files().iter().any(|p| p.name == f.name)).cloned().collect(),
-                format,
                 checkpoint: &job.checkpoint,
                 importance: job.importance.as_ref(),
                 what: &args.drift,

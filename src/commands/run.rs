@@ -5,7 +5,7 @@ use crate::args::RunArgs;
 use crate::jobs::model;
 use crate::jobs::speaker::Speaker;
 use crate::printer::{Printer, Tone};
-use crate::registry::{self, activation};
+use crate::registry::{self, Opened, activation};
 use anyhow::Result;
 use lfmq_checkpoint::Checkpoint;
 use lfmq_core::{Executor, Fault, TensorSource};
@@ -22,7 +22,8 @@ pub fn run(args: &RunArgs, printer: &Printer) -> Result<Done> {
         return speak(args, printer, checkpoint.name(), &executor, &speaker);
     }
     let file = model::artifact_file(&args.model)?;
-    let opened = registry::of_file(&file)?.open(&file, activation(args.activations))?;
+    let (opened, load_ms) = Opened::timed(&file, activation(args.activations))?;
+    printer.detail(&format!("loaded in {load_ms:.0} ms"));
     let speaker = opened.speaker()?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     speak(args, printer, &name, opened.executor.as_ref(), &speaker)

@@ -3,7 +3,7 @@
 use crate::jobs::size;
 use crate::printer::{Align, Printer, Table, Tone};
 use lfmq_verify::weights::ReplayVerdict;
-use lfmq_verify::{DriftReport, GateResult, Verdict};
+use lfmq_verify::{DriftReport, GateResult, LlamaStatistics, Verdict, llama};
 
 /// Prints the report's figures for a person.
 pub fn show(report: &DriftReport, printer: &Printer) {
@@ -141,4 +141,27 @@ fn limit(gate: &GateResult, limit: f64) -> String {
         format!("{limit}")
     };
     format!("{sign} {shown}")
+}
+
+/// The figures under the names llama-perplexity prints.
+pub fn show_llama(f: &LlamaStatistics, printer: &Printer) {
+    let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
+    let pm = |m: &llama::Mean, scale: f64, digits: usize| format!("{:.digits$} ± {:.digits$}", m.value * scale, m.error * scale);
+    put("Mean PPL(Q)", pm(&f.ppl, 1.0, 6));
+    put("Mean PPL(base)", pm(&f.ppl_base, 1.0, 6));
+    put("Cor(ln(PPL(Q)), ln(PPL(base)))", format!("{:.2} %", f.correlation * 100.0));
+    put("Mean ln(PPL(Q)/PPL(base))", pm(&f.ln_ratio, 1.0, 6));
+    put("Mean PPL(Q)/PPL(base)", pm(&f.ratio, 1.0, 6));
+    put("Mean PPL(Q)-PPL(base)", pm(&f.difference, 1.0, 6));
+    put("Mean KLD", pm(&f.kld, 1.0, 6));
+    put("Maximum KLD", format!("{:.6}", f.kld_at.max));
+    put("99.9 % KLD", format!("{:.6}", f.kld_at.p999));
+    put("99.0 % KLD", format!("{:.6}", f.kld_at.p99));
+    put("Median KLD", format!("{:.6}", f.kld_at.median));
+    put("Minimum KLD", format!("{:.6}", f.kld_at.min));
+    put("Mean Δp", format!("{} %", pm(&f.delta_p, 100.0, 3)));
+    put("RMS Δp", format!("{} %", pm(&f.delta_p_rms, 100.0, 3)));
+    put("Same top p", format!("{} %", pm(&f.same_top, 100.0, 3)));
+    printer.table(&table);
 }

@@ -2,16 +2,17 @@
 
 use super::Done;
 use super::proof::{Proof, prove};
+use super::verdicts;
 use crate::args::VerifyArgs;
 use crate::failure::Failure;
 use crate::jobs::model;
-use crate::printer::{Align, Printer, Table};
-use crate::registry::{self, activation};
+use crate::printer::Printer;
+use crate::registry::{Opened, activation};
 use anyhow::{Context, Result};
 use lfmq_checkpoint::Checkpoint;
 use lfmq_core::{ArtifactFile, Fault, Mapped};
 use lfmq_quant::Importance;
-use lfmq_verify::{LlamaStatistics, llama};
+use lfmq_verify::llama;
 use std::path::Path;
 
 pub fn run(args: &VerifyArgs, printer: &Printer) -> Result<Done> {
@@ -33,7 +34,6 @@ pub fn run(args: &VerifyArgs, printer: &Printer) -> Result<Done> {
     let proof = Proof {
         artifact: &file,
         files: digests(&args.artifact)?,
-        format: registry::of_file(&file)?,
         checkpoint: &checkpoint,
         importance: importance.as_ref(),
         what: &args.drift,
@@ -61,35 +61,12 @@ fn digests(artifact: &Path) -> Result<Vec<ArtifactFile>> {
 fn against_base(args: &VerifyArgs, file: &Path, base: &Path, printer: &Printer) -> Result<Done> {
     let mapped = Mapped::open(base).with_context(|| format!("opening {}", base.display()))?;
     let base = llama::BaseFile::parse(&mapped).map_err(Fault::from)?;
-    let opened = registry::of_file(file)?.open(file, activation(args.drift.activations))?;
+    let (opened, _) = Opened::timed(file, activation(args.drift.activations))?;
     let bos = opened.speaker().ok().and_then(|s| s.tokenizer.bos());
     let figures = llama::compare(&base, opened.executor.as_ref(), bos, printer.observer())?;
-    show_llama(&figures, printer);
+    verdicts::show_llama(&figures, printer);
     let failure = args.drift.max_kld.filter(|limit| figures.kld.value > *limit).map(|limit| {
         Failure::gate(format!("mean KLD {:.6} is above {limit}", figures.kld.value))
     });
     Ok(Done { value: serde_json::to_value(&figures)?, failure })
-}
-
-/// The figures under the names llama-perplexity prints.
-pub fn show_llama(f: &LlamaStatistics, printer: &Printer) {
-    let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
-    let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
-    let pm = |m: &llama::Mean, scale: f64, digits: usize| format!("{:.digits$} ± {:.digits$}", m.value * scale, m.error * scale);
-    put("Mean PPL(Q)", pm(&f.ppl, 1.0, 6));
-    put("Mean PPL(base)", pm(&f.ppl_base, 1.0, 6));
-    put("Cor(ln(PPL(Q)), ln(PPL(base)))", format!("{:.2} %", f.correlation * 100.0));
-    put("Mean ln(PPL(Q)/PPL(base))", pm(&f.ln_ratio, 1.0, 6));
-    put("Mean PPL(Q)/PPL(base)", pm(&f.ratio, 1.0, 6));
-    put("Mean PPL(Q)-PPL(base)", pm(&f.difference, 1.0, 6));
-    put("Mean KLD", pm(&f.kld, 1.0, 6));
-    put("Maximum KLD", format!("{:.6}", f.kld_at.max));
-    put("99.9 % KLD", format!("{:.6}", f.kld_at.p999));
-    put("99.0 % KLD", format!("{:.6}", f.kld_at.p99));
-    put("Median KLD", format!("{:.6}", f.kld_at.median));
-    put("Minimum KLD", format!("{:.6}", f.kld_at.min));
-    put("Mean Δp", format!("{} %", pm(&f.delta_p, 100.0, 3)));
-    put("RMS Δp", format!("{} %", pm(&f.delta_p_rms, 100.0, 3)));
-    put("Same top p", format!("{} %", pm(&f.same_top, 100.0, 3)));
-    printer.table(&table);
 }

@@ -113,5 +113,6 @@ fn gguf_options(args: &QuantizeArgs, recipe: &str) -> Result<GgufOptions, Fault>
         return Err(fault.with_hint("add --split-max-size or --split-max-tensors"));
     }
     let split = limit.map(|limit| Split { limit, no_tensor_first: args.no_tensor_first_split });
-    Ok(GgufOptions { profile, split, model_name: args.model_name.clone(), override_kv: vec![] })
+    let override_kv = args.override_kv.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+    Ok(GgufOptions { profile, split, model_name: args.model_name.clone(), override_kv })
 }

@@ -1,7 +1,7 @@
 //! Progress of long stages on stderr: bars on a terminal, sparse lines elsewhere, NDJSON on request.
 
 use crate::args::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lfmq_core::{Observer, Unit};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -74,9 +74,13 @@ fn say(text: &str) {
 fn style(unit: Unit) -> ProgressStyle {
     let template = match unit {
         Unit::Bytes => "{msg:<10} {wide_bar:.cyan/dim} {bytes:>10}/{total_bytes:<10} {binary_bytes_per_sec:>12} eta {eta:>4}",
-        Unit::Tokens | Unit::Items => "{msg:<10} {wide_bar:.cyan/dim} {pos:>7}/{len:<7} {per_sec:>12} eta {eta:>4}",
+        Unit::Tokens | Unit::Items => "{msg:<10} {wide_bar:.cyan/dim} {pos:>7}/{len:<7} {rate:>12} eta {eta:>4}",
     };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // Writing into the bar's own buffer does not fail.
+        let _ = write!(out, "{:.1}/s", state.per_sec());
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate)
 }
 
 impl Observer for Bars {

@@ -96,6 +96,9 @@ pub struct GateFile {
     /// What an INCONCLUSIVE gate does.
     #[serde(default)]
     pub inconclusive: Inconclusive,
+    /// Limits given apart from the file, for every class.
+    #[serde(skip)]
+    given: Limits,
     #[serde(default)]
     all: Limits,
     #[serde(default)]
@@ -140,6 +143,13 @@ impl GateFile {
         Ok(file)
     }
 
+    /// The same with `limits` in place of the file's own, whatever the class.
+    #[must_use]
+    pub fn with(mut self, limits: Limits) -> Self {
+        self.given = limits.or(self.given);
+        self
+    }
+
     /// The limits of one class.
     #[must_use]
     pub fn limits(&self, class: BitsClass) -> Limits {
@@ -152,7 +162,7 @@ impl GateFile {
             BitsClass::Bits8 => self.bits8,
             BitsClass::Float => self.float,
         };
-        own.or(self.all)
+        self.given.or(own).or(self.all)
     }
 }
 
@@ -179,6 +189,9 @@ mod tests {
             "inconclusive = \"fail\"\n[all]\nkld_mean_max = 1.0\nweights = \"any\"\n[bits4]\nkld_mean_max = 0.5\n";
         let file = GateFile::parse("x.toml", text).unwrap();
         assert_eq!(file.limits(BitsClass::Bits4).kld_mean_max, Some(0.5));
+        let given = file.clone().with(Limits { kld_mean_max: Some(0.1), ..Limits::default() });
+        assert_eq!(given.limits(BitsClass::Bits4).kld_mean_max, Some(0.1));
+        assert_eq!(given.limits(BitsClass::Bits4).weights, Some(WeightPolicy::Any));
         assert_eq!(file.limits(BitsClass::Bits8).kld_mean_max, Some(1.0));
         assert_eq!(file.limits(BitsClass::Bits4).weights, Some(WeightPolicy::Any));
         assert_eq!(file.inconclusive, Inconclusive::Fail);

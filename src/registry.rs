@@ -76,9 +76,8 @@ impl Opened {
     /// # Errors
     /// When it carries none, or one we do not know.
     pub fn speaker(&self) -> Result<Speaker, Fault> {
-        let vocabulary = self.vocabulary.clone().ok_or_else(|| {
-            Fault::new(Kind::Input, "the artifact carries no tokenizer")
-        })?;
+        let vocabulary =
+            self.vocabulary.clone().ok_or_else(|| Fault::new(Kind::Input, "the artifact carries no tokenizer"))?;
         Speaker::of_artifact(vocabulary, self.template.as_deref())
     }
 }

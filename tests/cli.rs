@@ -33,8 +33,11 @@ fn the_main_job_makes_a_folder_that_checks() {
 #[test]
 fn a_plan_reads_no_weight_and_writes_nothing() {
     let folder = scratch();
-    let run = lfmq(folder.path(), &["quantize", &fixture_arg("lfm2-tiny-moe"), "--bits", "4", "--dry-run", "--format", "json"])
-        .expect(0);
+    let run = lfmq(
+        folder.path(),
+        &["quantize", &fixture_arg("lfm2-tiny-moe"), "--bits", "4", "--dry-run", "--format", "json"],
+    )
+    .expect(0);
     let planned = run.json()["result"]["formats"][0]["files"][0]["bytes"].as_u64().expect("a size");
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing was written");
     let file = quantized(folder.path(), "lfm2-tiny-moe", "Q4_K_M");
@@ -71,10 +74,26 @@ fn a_gate_that_fails_ends_with_1_and_keeps_the_report() {
     let file = quantized(folder.path(), "lfm2-tiny", "Q4_0").display().to_string();
     let model = fixture_arg("lfm2-tiny");
     // Several windows: a single one has no confidence interval, so it could not prove a failure.
-    let run = lfmq(folder.path(), &[
-        "verify", &file, "--against", &model, "--max-kld", "1e-9", "--windows", "6", "--window", "64", "--task-items",
-        "0", "--no-latency", "--format", "json",
-    ])
+    let run = lfmq(
+        folder.path(),
+        &[
+            "verify",
+            &file,
+            "--against",
+            &model,
+            "--max-kld",
+            "1e-9",
+            "--windows",
+            "6",
+            "--window",
+            "64",
+            "--task-items",
+            "0",
+            "--no-latency",
+            "--format",
+            "json",
+        ],
+    )
     .expect(1);
     let json = run.json();
     assert_eq!(json["error"]["kind"], "gate");
@@ -85,7 +104,17 @@ fn a_gate_that_fails_ends_with_1_and_keeps_the_report() {
 fn run_is_deterministic_and_streams_text() {
     let folder = scratch();
     let file = quantized(folder.path(), "lfm2-tiny", "Q8_0").display().to_string();
-    let args = ["run", &file, "--system", "Translate to Japanese.", "--prompt", "We found a map at school yesterday.", "--greedy", "-n", "24"];
+    let args = [
+        "run",
+        &file,
+        "--system",
+        "Translate to Japanese.",
+        "--prompt",
+        "We found a map at school yesterday.",
+        "--greedy",
+        "-n",
+        "24",
+    ];
     let (one, two) = (lfmq(folder.path(), &args).expect(0), lfmq(folder.path(), &args).expect(0));
     assert!(!one.stdout.trim().is_empty());
     assert_eq!(one.stdout, two.stdout);

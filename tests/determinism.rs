@@ -30,10 +30,28 @@ fn any_thread_count_gives_the_same_bytes_and_figures() {
         let mut seen: Option<(Vec<u8>, String)> = None;
         for threads in ["1", "2", "7"] {
             let folder = scratch();
-            let run = lfmq(folder.path(), &[
-                "quantize", &fixture_arg(name), "--bits", "4", "--out", "o", "--threads", threads, "--windows", "1",
-                "--window", "128", "--task-items", "0", "--no-latency", "--format", "json",
-            ]);
+            let run = lfmq(
+                folder.path(),
+                &[
+                    "quantize",
+                    &fixture_arg(name),
+                    "--bits",
+                    "4",
+                    "--out",
+                    "o",
+                    "--threads",
+                    threads,
+                    "--windows",
+                    "1",
+                    "--window",
+                    "128",
+                    "--task-items",
+                    "0",
+                    "--no-latency",
+                    "--format",
+                    "json",
+                ],
+            );
             assert!(matches!(run.code, 0 | 1), "{}", run.all());
             let bytes = std::fs::read(folder.path().join(format!("o/{name}-Q4_K_M.gguf"))).expect("the artifact");
             let got = (bytes, figures(run.json()));
@@ -61,10 +79,28 @@ fn every_rung_gives_the_same_bytes_and_figures() {
     let mut seen: Option<(Vec<u8>, String)> = None;
     for rung in rungs {
         let folder = scratch();
-        let run = lfmq(folder.path(), &[
-            "quantize", &fixture_arg("lfm2-tiny-moe"), "--recipe", "Q4_K_S", "--out", "o", "--isa", &rung, "--windows",
-            "1", "--window", "64", "--task-items", "0", "--no-latency", "--format", "json",
-        ]);
+        let run = lfmq(
+            folder.path(),
+            &[
+                "quantize",
+                &fixture_arg("lfm2-tiny-moe"),
+                "--recipe",
+                "Q4_K_S",
+                "--out",
+                "o",
+                "--isa",
+                &rung,
+                "--windows",
+                "1",
+                "--window",
+                "64",
+                "--task-items",
+                "0",
+                "--no-latency",
+                "--format",
+                "json",
+            ],
+        );
         assert!(matches!(run.code, 0 | 1), "{}", run.all());
         assert_eq!(run.json()["meta"]["isa"], rung.as_str());
         let bytes = std::fs::read(folder.path().join("o/lfm2-tiny-moe-Q4_K_S.gguf")).expect("the artifact");

@@ -24,10 +24,24 @@ fn f32_key(file: &[u8], key: &str) -> Range<usize> {
 
 fn verify(folder: &Path, file: &Path) -> Run {
     let (file, model) = (file.display().to_string(), fixture_arg(MODEL));
-    lfmq(folder, &[
-        "verify", &file, "--against", &model, "--windows", "1", "--window", "64", "--task-items", "0", "--no-latency",
-        "--format", "json",
-    ])
+    lfmq(
+        folder,
+        &[
+            "verify",
+            &file,
+            "--against",
+            &model,
+            "--windows",
+            "1",
+            "--window",
+            "64",
+            "--task-items",
+            "0",
+            "--no-latency",
+            "--format",
+            "json",
+        ],
+    )
 }
 
 /// Damages a copy of the artifact and returns the verifier's run.
@@ -60,7 +74,14 @@ fn an_undamaged_artifact_passes() {
 fn one_nibble() {
     for (recipe, skip) in [("Q4_0", 2), ("Q4_K_M", 16)] {
         let name = "blk.2.shortconv.in_proj.weight";
-        caught(damaged(recipe, |f| { let at = tensor(f, name).start + skip; f[at] ^= 0x01; }), 1, &[name]);
+        caught(
+            damaged(recipe, |f| {
+                let at = tensor(f, name).start + skip;
+                f[at] ^= 0x01;
+            }),
+            1,
+            &[name],
+        );
     }
 }
 
@@ -79,7 +100,14 @@ fn two_experts_swapped() {
 #[test]
 fn one_scale_negated() {
     let name = "blk.1.attn_output.weight";
-    caught(damaged("Q4_0", |f| { let at = tensor(f, name).start + 1; f[at] ^= 0x80; }), 1, &[name]);
+    caught(
+        damaged("Q4_0", |f| {
+            let at = tensor(f, name).start + 1;
+            f[at] ^= 0x80;
+        }),
+        1,
+        &[name],
+    );
 }
 
 #[test]
@@ -117,7 +145,10 @@ fn epsilon_shifted() {
 #[test]
 fn expert_bias_dropped() {
     let name = "blk.1.exp_probs_b.bias";
-    let run = damaged("Q4_0", |f| { let range = tensor(f, name); f[range].fill(0); });
+    let run = damaged("Q4_0", |f| {
+        let range = tensor(f, name);
+        f[range].fill(0);
+    });
     caught(run, 1, &[name]);
     // Taken out of the file altogether, it is missed when the file is opened.
     let run = damaged("Q4_0", |f| {
@@ -161,9 +192,23 @@ fn the_behaviour_alone_also_shows_it() {
     std::fs::write(&other, bytes).expect("write");
     std::fs::write(folder.path().join("gates.toml"), "[all]\nweights = \"any\"\nkld_mean_max = 0.01\n").expect("write");
     let (file, model) = (other.display().to_string(), fixture_arg(MODEL));
-    let run = lfmq(folder.path(), &[
-        "verify", &file, "--against", &model, "--windows", "4", "--window", "128", "--task-items", "0", "--no-latency",
-        "--gate", "gates.toml",
-    ]);
+    let run = lfmq(
+        folder.path(),
+        &[
+            "verify",
+            &file,
+            "--against",
+            &model,
+            "--windows",
+            "4",
+            "--window",
+            "128",
+            "--task-items",
+            "0",
+            "--no-latency",
+            "--gate",
+            "gates.toml",
+        ],
+    );
     caught(run, 1, &["kld_mean_max"]);
 }

@@ -25,7 +25,8 @@ fn artifacts_are_the_files_that_llama_cpp_writes() {
             args.extend(["--imatrix", &imatrix]);
         }
         lfmq(folder.path(), &args).expect(0);
-        let made = std::fs::read(folder.path().join(file).join(format!("{model}-{recipe}.gguf"))).expect("the artifact");
+        let made =
+            std::fs::read(folder.path().join(file).join(format!("{model}-{recipe}.gguf"))).expect("the artifact");
         if lfmq_testkit::sha256_hex(&made) != want {
             wrong.push(file);
         }

@@ -21,8 +21,11 @@ pub fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Done> {
     let trouble = report.changed.len() + report.missing.len() + report.unlisted.len();
     let first = report.changed.iter().chain(&report.missing).chain(&report.unlisted).next();
     let failure = first.map(|name| {
-        Failure::gate(format!("{}: {trouble} file(s) are not what SHA256SUMS says, first {name}", args.folder.display()))
-            .with_hint("the folder was changed after it was made; make it again or restore the files")
+        Failure::gate(format!(
+            "{}: {trouble} file(s) are not what SHA256SUMS says, first {name}",
+            args.folder.display()
+        ))
+        .with_hint("the folder was changed after it was made; make it again or restore the files")
     });
     let value = json!({
         "sound": report.sound,

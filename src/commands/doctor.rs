@@ -40,7 +40,11 @@ pub fn run(_: &DoctorArgs, printer: &Printer) -> anyhow::Result<Done> {
     printer.table(&formats);
     let schemes: Vec<String> = lfmq_quant::schemes::ALL.iter().map(|s| s.id().to_string()).collect();
     let presets: Vec<&str> = lfmq_quant::Recipe::names().collect();
-    printer.line(&format!("\n{}\n  {}", printer.tone("schemes (for --set role=scheme)", Tone::Strong), schemes.join(" ")));
+    printer.line(&format!(
+        "\n{}\n  {}",
+        printer.tone("schemes (for --set role=scheme)", Tone::Strong),
+        schemes.join(" ")
+    ));
     printer.line(&format!("\n{}\n  {}", printer.tone("presets (for --recipe)", Tone::Strong), presets.join(" ")));
     printer.line(&format!("\n{}", printer.tone("environment", Tone::Strong)));
     let mut switches = Table::new(&[("", Align::Left), ("", Align::Left), ("", Align::Left)]);

@@ -47,8 +47,10 @@ pub fn show_plan(
             .tensors
             .iter()
             .enumerate()
-            .map(|(i, t)| json!({"name": t.name, "shape": t.shape, "scheme": t.scheme, "grid": t.grid.to_string(),
-                                 "reason": t.reason, "bytes": export.tensor_bytes(i)}))
+            .map(|(i, t)| {
+                json!({"name": t.name, "shape": t.shape, "scheme": t.scheme, "grid": t.grid.to_string(),
+                                 "reason": t.reason, "bytes": export.tensor_bytes(i)})
+            })
             .collect();
         let files: Vec<Value> = export.files().iter().map(|f| json!({"name": f.name, "bytes": f.bytes})).collect();
         formats.push(json!({"format": format.id, "files": files, "bits_per_weight": bits, "tensors": tensors}));

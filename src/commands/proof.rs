@@ -188,7 +188,8 @@ fn score_tasks(
     // Evenly spread, so that every kind has its share.
     let wanted = (proof.what.task_items as usize).min(all.len());
     let chosen: Vec<_> = (0..wanted).map(|i| all[i * all.len() / wanted].clone()).collect();
-    let answer = |executor| tasks::answer(&chosen, &mut Answers { speaker, executor }, ANSWER_TOKENS, printer.observer());
+    let answer =
+        |executor| tasks::answer(&chosen, &mut Answers { speaker, executor }, ANSWER_TOKENS, printer.observer());
     let (base, ours) = (answer(yardstick)?, answer(candidate)?);
     Ok(Some(tasks::compare(&chosen, &base, &ours)))
 }

@@ -37,7 +37,12 @@ pub fn run(args: &QuantizeArgs, printer: &Printer) -> Result<Done> {
             let first = export.files().first().map(|f| artifact.folder.join(&f.name)).unwrap_or_default();
             let proof = Proof {
                 artifact: &first,
-                files: artifact.files.iter().filter(|f| export.files().iter().any(|p| p.name == f.name)).cloned().collect(),
+                files: artifact
+                    .files
+                    .iter()
+                    .filter(|f| export.files().iter().any(|p| p.name == f.name))
+                    .cloned()
+                    .collect(),
                 checkpoint: &job.checkpoint,
                 importance: job.importance.as_ref(),
                 what: &args.drift,
@@ -107,7 +112,12 @@ fn write(
 }
 
 /// What made the artifact: inputs, plan, outputs; no clock, host or path.
-fn manifest(job: &QuantizeJob, plan: &QuantPlan, exports: &[Box<dyn ExportPlan + '_>], inputs: &[ArtifactFile]) -> Value {
+fn manifest(
+    job: &QuantizeJob,
+    plan: &QuantPlan,
+    exports: &[Box<dyn ExportPlan + '_>],
+    inputs: &[ArtifactFile],
+) -> Value {
     let outputs: Vec<Value> = job
         .outputs
         .iter()

@@ -120,7 +120,11 @@ impl Rows<'_> {
         }
         let decode = &latency.decode;
         let (each, spread) = (decode.per_token.mean_ms, decode.per_token.stddev_ms);
-        let value = format!("{each:.3} ± {spread:.3} ms/token, p95 {:.3}{}", decode.token_p95_ms, noise(decode.per_token.noisy));
+        let value = format!(
+            "{each:.3} ± {spread:.3} ms/token, p95 {:.3}{}",
+            decode.token_p95_ms,
+            noise(decode.per_token.noisy)
+        );
         self.put("decode", value, "decode_ms_max");
         if let Some(load) = latency.load_ms {
             self.put("load", format!("{load:.1} ms"), "");
@@ -147,7 +151,9 @@ fn limit(gate: &GateResult, limit: f64) -> String {
 pub fn show_llama(f: &LlamaStatistics, printer: &Printer) {
     let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
     let mut put = |name: &str, value: String| table.row([name.to_owned(), value]);
-    let pm = |m: &llama::Mean, scale: f64, digits: usize| format!("{:.digits$} ± {:.digits$}", m.value * scale, m.error * scale);
+    let pm = |m: &llama::Mean, scale: f64, digits: usize| {
+        format!("{:.digits$} ± {:.digits$}", m.value * scale, m.error * scale)
+    };
     put("Mean PPL(Q)", pm(&f.ppl, 1.0, 6));
     put("Mean PPL(base)", pm(&f.ppl_base, 1.0, 6));
     put("Cor(ln(PPL(Q)), ln(PPL(base)))", format!("{:.2} %", f.correlation * 100.0));

@@ -65,8 +65,10 @@ fn against_base(args: &VerifyArgs, file: &Path, base: &Path, printer: &Printer) 
     let bos = opened.speaker().ok().and_then(|s| s.tokenizer.bos());
     let figures = llama::compare(&base, opened.executor.as_ref(), bos, printer.observer())?;
     verdicts::show_llama(&figures, printer);
-    let failure = args.drift.max_kld.filter(|limit| figures.kld.value > *limit).map(|limit| {
-        Failure::gate(format!("mean KLD {:.6} is above {limit}", figures.kld.value))
-    });
+    let failure = args
+        .drift
+        .max_kld
+        .filter(|limit| figures.kld.value > *limit)
+        .map(|limit| Failure::gate(format!("mean KLD {:.6} is above {limit}", figures.kld.value)));
     Ok(Done { value: serde_json::to_value(&figures)?, failure })
 }

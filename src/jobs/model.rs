@@ -69,11 +69,14 @@ pub fn artifact_file(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    let missing = |why: String| Fault::new(Kind::Input, why).with_hint("name a .gguf file or the folder that `lfmq quantize` wrote");
+    let missing = |why: String| {
+        Fault::new(Kind::Input, why).with_hint("name a .gguf file or the folder that `lfmq quantize` wrote")
+    };
     if !path.is_dir() {
         return Err(missing(format!("no such file or folder: {}", path.display())).into());
     }
-    let entries = std::fs::read_dir(path).map_err(|e| Fault::new(Kind::Environment, format!("{}: {e}", path.display())))?;
+    let entries =
+        std::fs::read_dir(path).map_err(|e| Fault::new(Kind::Environment, format!("{}: {e}", path.display())))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|e| e.ok().map(|e| e.path()))
         .filter(|p| p.extension().is_some_and(|x| x == "gguf"))

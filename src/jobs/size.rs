@@ -47,7 +47,9 @@ mod tests {
         for bad in ["", "0", "M", "-1", "1.5G", "99999999999G", "2é"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        for (bytes, want) in [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (3_436_000, "3.44 MB"), (999_600, "1.00 MB")] {
+        for (bytes, want) in
+            [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (3_436_000, "3.44 MB"), (999_600, "1.00 MB")]
+        {
             assert_eq!(show(bytes), want);
         }
     }

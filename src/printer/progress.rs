@@ -73,7 +73,9 @@ fn say(text: &str) {
 
 fn style(unit: Unit) -> ProgressStyle {
     let template = match unit {
-        Unit::Bytes => "{msg:<10} {wide_bar:.cyan/dim} {bytes:>10}/{total_bytes:<10} {binary_bytes_per_sec:>12} eta {eta:>4}",
+        Unit::Bytes => {
+            "{msg:<10} {wide_bar:.cyan/dim} {bytes:>10}/{total_bytes:<10} {binary_bytes_per_sec:>12} eta {eta:>4}"
+        }
         Unit::Tokens | Unit::Items => "{msg:<10} {wide_bar:.cyan/dim} {pos:>7}/{len:<7} {rate:>12} eta {eta:>4}",
     };
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
@@ -92,7 +94,8 @@ impl Observer for Bars {
             bar
         });
         if self.mode == Mode::Json {
-            say(&json!({"event": "begin", "stage": name, "total": total, "unit": format!("{unit:?}").to_lowercase()}).to_string());
+            say(&json!({"event": "begin", "stage": name, "total": total, "unit": format!("{unit:?}").to_lowercase()})
+                .to_string());
         }
         *self.lock() = Some(Stage { name: name.to_owned(), total, unit, done: 0, told: Instant::now(), bar });
     }

@@ -1,7 +1,7 @@
 //! Speed of the products on one core, per rung: `cargo bench -p lfmq-kernels`. A note, not a test.
 #![allow(clippy::print_stdout, missing_docs, reason = "its output is its purpose")]
 
-use lfmq_kernels::{Acts32, Acts256, Kernels, Rows32, Rows256};
+use lfmq_kernels::{Acts32, Acts256, Coding, Factors, Kernels, Strips32, Strips256};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -13,23 +13,50 @@ fn main() {
     }
 }
 
+/// Rows of weights, as many as the operators give to one task.
+const ROWS: usize = 32;
+
 fn report(kernels: &Kernels, k: usize, n: usize) {
-    let m = 32;
     let fill = |len: usize| (0..len).map(|i| (i % 17) as f32 * 0.125 - 1.0).collect::<Vec<f32>>();
     let codes = |len: usize| (0..len).map(|i| (i % 255) as i8).map(|q| q.max(-127)).collect::<Vec<i8>>();
-    let (x, w, scales) = (fill(n * k), fill(m * k), fill(m.max(n) * k / 16));
-    let (qx, qw, bsums) = (codes(n * k), codes(m * k), vec![5; n * k / 16]);
-    let mut out = vec![0.0; n * m];
+    let (x, w, scales) = (fill(n * k), fill(ROWS * k), fill(ROWS.max(n) * k / 16));
+    let (qx, qw, bsums) = (codes(n * k), vec![0x5A; ROWS * k], vec![5; n * k / 16]);
+    let (halves, subs) = (vec![0x1234; ROWS * k / 32], vec![7; ROWS * k / 16]);
+    let mut out = vec![0.0; n * ROWS];
+    let f32s = rate(n * ROWS * k, || (kernels.gemm_f32)(&x, &w, k, &mut out, ROWS));
 
-    let f32s = rate(n * m * k, || (kernels.gemm_f32)(&x, &w, k, &mut out, m));
-    let acts = Acts32 { codes: &qx, scales: &scales[..n * k / 32], sums: &scales[..n * k / 32] };
-    let rows = Rows32 { cols: k, codes: &qw, scales: &scales[..m * k / 32], mins: &[] };
-    let b32 = rate(n * m * k, || (kernels.gemm_b32)(&acts, &rows, &mut out, m));
+    let acts =
+        Acts32 { codes: &qx, scales: &scales[..n * k / 32], sums: &scales[..n * k / 32], totals: &bsums[..n * k / 32] };
+    let mut of32 = |coding: Coding| {
+        let codes = &qw[..ROWS / 16 * k / 32 * coding.chunk_bytes()];
+        let scales = Factors::F16(&halves);
+        let w = Strips32 { rows: ROWS, cols: k, coding, codes, scales, mins: Factors::NONE };
+        rate(n * ROWS * k, || (kernels.gemm_b32)(&acts, &w, &mut out, ROWS))
+    };
+    let (q4_0, q8_0) = (of32(Coding::Four { offset: 8 }), of32(Coding::Byte));
     let acts = Acts256 { codes: &qx, scales: &scales[..n * k / 256], sums: &bsums };
-    let (d, subs) = (&scales[..m * k / 256], &qw[..m * k / 16]);
-    let rows = Rows256 { cols: k, codes: &qw, scales: d, sub_scales: subs, mins: &[], sub_mins: &[] };
-    let b256 = rate(n * m * k, || (kernels.gemm_b256)(&acts, &rows, &mut out, m));
-    println!("{:8} [{n:3}, {k}] x [{m}, {k}]: f32 {f32s:6.1}  b32 {b32:6.1}  b256 {b256:6.1}  GOP/s", kernels.name);
+    let mut of256 = |coding: Coding, subs_of: usize, minima: bool| {
+        let (d, count) = (Factors::F16(&halves[..ROWS * k / 256]), ROWS * k / 256 * subs_of);
+        let sub_mins: Vec<u8> = vec![9; if minima { count } else { 0 }];
+        let w = Strips256 {
+            rows: ROWS,
+            cols: k,
+            coding,
+            subs: subs_of,
+            codes: &qw[..ROWS / 16 * k / 32 * coding.chunk_bytes()],
+            scales: d,
+            sub_scales: &subs[..count],
+            mins: if minima { d } else { Factors::NONE },
+            sub_mins: &sub_mins,
+        };
+        rate(n * ROWS * k, || (kernels.gemm_b256)(&acts, &w, &mut out, ROWS))
+    };
+    let (q4_k, q6_k) = (of256(Coding::Four { offset: 0 }, 8, true), of256(Coding::Six { offset: 32 }, 16, false));
+    println!(
+        "{:10} [{n:3}, {k}] x [{ROWS}, {k}]: f32 {f32s:6.1}  Q4_0 {q4_0:6.1}  Q8_0 {q8_0:6.1}  Q4_K {q4_k:6.1}  \
+         Q6_K {q6_k:6.1}  GOP/s",
+        kernels.name
+    );
 }
 
 /// Best rate of several runs, in 10^9 operations (two a product) per second.

@@ -1,8 +1,10 @@
 //! Kernels whose one source body serves every rung: each rung compiles it anew under its own target features.
 //! Nothing here may depend on how the compiler vectorises: no reassociation, no implicit fusing.
 
-use crate::views::{Rows32, Rows256, whole};
+use crate::pack::unpack_chunk;
+use crate::views::{STRIP, Strips32, Strips256, whole};
 use half::f16;
+use std::ops::Range;
 
 /// Virtual lanes of a sum.
 pub(crate) const LANES: usize = 16;
@@ -104,12 +106,13 @@ fn maximum(row: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-pub(crate) fn quantize_b32(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+pub(crate) fn quantize_b32(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32], totals: &mut [i16]) {
     let blocks = whole(x.len(), 32, 32);
-    assert!(codes.len() == x.len() && scales.len() == blocks && sums.len() == blocks, "outputs of 32-blocks");
+    assert!(codes.len() == x.len() && scales.len() == blocks, "outputs of 32-blocks");
+    assert!(sums.len() == blocks && totals.len() == blocks, "sums of 32-blocks");
     let (x, _) = x.as_chunks::<32>();
     let (codes, _) = codes.as_chunks_mut::<32>();
-    for (((x, q), scale), sum) in x.iter().zip(codes).zip(scales).zip(sums) {
+    for ((((x, q), scale), sum), all) in x.iter().zip(codes).zip(scales).zip(sums).zip(totals) {
         let most = x.iter().fold(0.0_f32, |m, v| if v.abs() > m { v.abs() } else { m });
         let d = most / 127.0;
         let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
@@ -121,6 +124,7 @@ pub(crate) fn quantize_b32(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums
         }
         *scale = f16::from_f32(d).to_f32();
         *sum = f16::from_f32(total as f32 * d).to_f32();
+        *all = total as i16;
     }
 }
 
@@ -157,41 +161,73 @@ fn nearest(v: f32) -> i32 {
 }
 
 #[inline(always)]
-pub(crate) fn widen_b32(w: &Rows32<'_>, out: &mut [f32]) {
-    let _ = w.rows();
-    assert_eq!(out.len(), w.codes.len(), "widened weights");
-    let (codes, _) = w.codes.as_chunks::<32>();
-    let (out, _) = out.as_chunks_mut::<32>();
-    for (block, ((q, scale), out)) in codes.iter().zip(w.scales).zip(out).enumerate() {
-        for (o, q) in out.iter_mut().zip(q) {
-            *o = scale * f32::from(*q);
-        }
-        if let Some(min) = w.mins.get(block) {
-            for o in out {
-                *o += min;
+pub(crate) fn widen_b32(w: &Strips32<'_>, rows: Range<usize>, out: &mut [f32]) {
+    w.check();
+    widened(rows.clone(), w.rows, w.cols, out.len());
+    let (chunks, bytes) = (w.cols / 32, w.coding.chunk_bytes());
+    for (strip, lanes, first) in by_strips(rows) {
+        for c in 0..chunks {
+            let at = strip * chunks + c;
+            let codes = unpack_chunk(w.coding, &w.codes[at * bytes..][..bytes]);
+            for lane in lanes.clone() {
+                let out = &mut out[(first + lane - lanes.start) * w.cols + 32 * c..][..32];
+                let scale = w.scales.at(at * STRIP + lane);
+                for (out, group) in out.as_chunks_mut::<4>().0.iter_mut().zip(&codes) {
+                    *out = group[lane].map(|q| scale * f32::from(q));
+                }
+                if !w.mins.is_empty() {
+                    let min = w.mins.at(at * STRIP + lane);
+                    out.iter_mut().for_each(|o| *o += min);
+                }
             }
         }
     }
 }
 
 #[inline(always)]
-pub(crate) fn widen_b256(w: &Rows256<'_>, out: &mut [f32]) {
-    let _ = w.rows();
-    assert_eq!(out.len(), w.codes.len(), "widened weights");
-    let (codes, _) = w.codes.as_chunks::<16>();
-    let (out, _) = out.as_chunks_mut::<16>();
-    for (sub, ((q, sub_scale), out)) in codes.iter().zip(w.sub_scales).zip(out).enumerate() {
-        let scale = w.scales[sub / 16] * f32::from(*sub_scale);
-        for (o, q) in out.iter_mut().zip(q) {
-            *o = scale * f32::from(*q);
-        }
-        if let Some(min) = w.mins.get(sub / 16) {
-            let min = min * f32::from(w.sub_mins[sub]);
-            for o in out {
-                *o -= min;
+pub(crate) fn widen_b256(w: &Strips256<'_>, rows: Range<usize>, out: &mut [f32]) {
+    w.check();
+    widened(rows.clone(), w.rows, w.cols, out.len());
+    let (chunks, bytes, per_chunk) = (w.cols / 32, w.coding.chunk_bytes(), w.subs / 8);
+    for (strip, lanes, first) in by_strips(rows) {
+        for c in 0..chunks {
+            let at = strip * chunks + c;
+            let codes = unpack_chunk(w.coding, &w.codes[at * bytes..][..bytes]);
+            for lane in lanes.clone() {
+                let out = &mut out[(first + lane - lanes.start) * w.cols + 32 * c..][..32];
+                let block = at / 8 * STRIP + lane;
+                let (scale, min) = (w.scales.at(block), if w.mins.is_empty() { None } else { Some(w.mins.at(block)) });
+                let parts = out.chunks_exact_mut(32 / per_chunk).zip(codes.chunks_exact(8 / per_chunk));
+                for (s, (out, groups)) in parts.enumerate() {
+                    let sub = (at * per_chunk + s) * STRIP + lane;
+                    let scale = scale * f32::from(w.sub_scales[sub]);
+                    for (out, group) in out.as_chunks_mut::<4>().0.iter_mut().zip(groups) {
+                        *out = group[lane].map(|q| scale * f32::from(q));
+                    }
+                    if let Some(min) = min {
+                        let min = min * f32::from(w.sub_mins[sub]);
+                        out.iter_mut().for_each(|o| *o -= min);
+                    }
+                }
             }
         }
     }
+}
+
+/// Checks the shape of widened rows.
+fn widened(rows: Range<usize>, all: usize, cols: usize, out: usize) {
+    assert!(rows.start <= rows.end && rows.end <= all, "rows {rows:?} of {all}");
+    assert_eq!(out, rows.len() * cols, "widened weights");
+}
+
+/// A run of rows cut at strips: the strip, the rows within it, and how many rows of the run come before.
+#[inline(always)]
+fn by_strips(rows: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>, usize)> {
+    (rows.start / STRIP..rows.end.div_ceil(STRIP)).map(move |strip| {
+        let base = strip * STRIP;
+        let (start, end) = (rows.start.max(base), rows.end.min(base + STRIP));
+        (strip, start - base..end - base, start - rows.start)
+    })
 }
 
 #[inline(always)]
@@ -202,23 +238,28 @@ pub(crate) fn widen_bf16(bits: &[u16], out: &mut [f32]) {
     }
 }
 
-/// binary16 to binary32 without a table or a branch: a subnormal is an integer times 2^-24.
 #[inline(always)]
 pub(crate) fn widen_f16(bits: &[u16], out: &mut [f32]) {
     assert_eq!(out.len(), bits.len(), "widened binary16");
     for (o, b) in out.iter_mut().zip(bits) {
-        let magnitude = u32::from(b & 0x7FFF);
-        let sign = u32::from(b & 0x8000) << 16;
-        let normal = (magnitude << 13) + ((127 - 15) << 23);
-        let special = (magnitude << 13) | 0x7F80_0000;
-        let subnormal = (magnitude as i32 as f32 * (1.0 / 16_777_216.0)).to_bits();
-        let value = if magnitude >= 0x7C00 {
-            special
-        } else if magnitude < 0x0400 {
-            subnormal
-        } else {
-            normal
-        };
-        *o = f32::from_bits(value | sign);
+        *o = half_to_f32(*b);
     }
+}
+
+/// binary16 to binary32 without a table or a branch: a subnormal is an integer times 2^-24.
+#[inline(always)]
+pub(crate) fn half_to_f32(bits: u16) -> f32 {
+    let magnitude = u32::from(bits & 0x7FFF);
+    let sign = u32::from(bits & 0x8000) << 16;
+    let normal = (magnitude << 13) + ((127 - 15) << 23);
+    let special = (magnitude << 13) | 0x7F80_0000;
+    let subnormal = (magnitude as i32 as f32 * (1.0 / 16_777_216.0)).to_bits();
+    let value = if magnitude >= 0x7C00 {
+        special
+    } else if magnitude < 0x0400 {
+        subnormal
+    } else {
+        normal
+    };
+    f32::from_bits(value | sign)
 }

@@ -1,6 +1,6 @@
 //! One suite, run for every rung by name against the scalar rung with `==` on bit patterns.
 
-use crate::{Acts32, Acts256, Kernels, Rows32, Rows256};
+use crate::{Acts32, Acts256, Coding, Factors, Kernels, STRIP, Strips32, Strips256, pack_codes};
 
 /// Widths of LFM2 matrices beside all small lengths.
 const WIDTHS: [usize; 7] = [256, 1024, 1536, 1792, 2048, 4608, 8192];
@@ -131,9 +131,9 @@ fn quantizers(k: &Kernels) {
     x[1280..1536].iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 - 100.0) * 0.5); // halves
     let blocks = x.len() / 32;
     let run32 = |k: &Kernels| {
-        let (mut q, mut d, mut s) = (vec![1; x.len()], vec![1.0; blocks], vec![1.0; blocks]);
-        (k.quantize_b32)(&x, &mut q, &mut d, &mut s);
-        (q, bits(&d), bits(&s))
+        let (mut q, mut d, mut s, mut t) = (vec![1; x.len()], vec![1.0; blocks], vec![1.0; blocks], vec![1; blocks]);
+        (k.quantize_b32)(&x, &mut q, &mut d, &mut s, &mut t);
+        (q, bits(&d), bits(&s), t)
     };
     assert_eq!(run32(k), run32(oracle()), "{}: 32-blocks", k.name);
     let run256 = |k: &Kernels| {
@@ -147,43 +147,154 @@ fn quantizers(k: &Kernels) {
     for (sum, codes) in sums.iter().zip(q.chunks_exact(16)) {
         assert_eq!(i32::from(*sum), codes.iter().map(|q| i32::from(*q)).sum::<i32>());
     }
+    let (q32, _, _, totals) = run32(k);
+    assert_eq!(totals, totals_of(&q32), "{}: totals of 32-blocks", k.name);
     assert_eq!(q[1024], -127, "{}: the first of the greatest becomes -127", k.name);
 }
 
-/// Both kinds of blocks, with and without minima, codes at their extremes included.
-fn integers(k: &Kernels) {
-    let mut noise = Noise(6);
-    for (blocks, n, m, extreme) in
-        [(1, 1, 1, true), (1, 3, 9, false), (4, 2, 6, false), (8, 1, 5, true), (32, 2, 4, false)]
-    {
-        let cols = 256 * blocks;
-        let (low, high) = if extreme { (-128, -128) } else { (-128, 127) };
-        let codes = noise.codes(m * cols, low, high);
-        let acts = if extreme { vec![127; n * cols] } else { noise.codes(n * cols, -127, 127) };
-        for minima in [false, true] {
-            let mins = noise.floats(if minima { m * cols / 32 } else { 0 });
-            let (d, da, s) = (noise.floats(m * cols / 32), noise.floats(n * cols / 32), noise.floats(n * cols / 32));
-            let w = Rows32 { cols, codes: &codes, scales: &d, mins: &mins };
-            let x = Acts32 { codes: &acts, scales: &da, sums: &s };
-            same_product(k, n, m, &format!("32-blocks, {blocks} x 256, minima {minima}"), |k, out, ldo| {
-                (k.gemm_b32)(&x, &w, out, ldo)
-            });
-            let run = |k: &Kernels| widen(codes.len(), |out| (k.widen_b32)(&w, out));
-            assert_eq!(run(k), run(oracle()), "{}: widened 32-blocks", k.name);
+fn totals_of(codes: &[i8]) -> Vec<i16> {
+    codes.chunks_exact(32).map(|c| c.iter().map(|q| i16::from(*q)).sum()).collect()
+}
 
-            let subs = noise.codes(m * cols / 16, low, high);
-            let sub_mins: Vec<u8> =
-                noise.codes(if minima { m * cols / 16 } else { 0 }, 0, 63).iter().map(|c| *c as u8).collect();
-            let bsums: Vec<i16> = acts.chunks_exact(16).map(|c| c.iter().map(|q| i16::from(*q)).sum()).collect();
-            let (per, pern) = (m * blocks, n * blocks);
-            let mins = if minima { &mins[..per] } else { &[] };
-            let w = Rows256 { cols, codes: &codes, scales: &d[..per], sub_scales: &subs, mins, sub_mins: &sub_mins };
-            let x = Acts256 { codes: &acts, scales: &da[..pern], sums: &bsums };
-            same_product(k, n, m, &format!("256-blocks, {blocks}, minima {minima}"), |k, out, ldo| {
-                (k.gemm_b256)(&x, &w, out, ldo)
-            });
-            let run = |k: &Kernels| widen(codes.len(), |out| (k.widen_b256)(&w, out));
-            assert_eq!(run(k), run(oracle()), "{}: widened 256-blocks", k.name);
+static LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// Every coding with the codes it holds.
+const CODINGS: [(Coding, i64, i64); 7] = [
+    (Coding::Byte, -128, 127),
+    (Coding::Four { offset: 8 }, -8, 7),
+    (Coding::Four { offset: 0 }, 0, 15),
+    (Coding::Five { offset: 16 }, -16, 15),
+    (Coding::Five { offset: 0 }, 0, 31),
+    (Coding::Six { offset: 32 }, -32, 31),
+    (Coding::Table(&LEVELS), 0, 15),
+];
+
+/// Codes `[m, cols]` by row and packed; `extreme` for the one of greatest magnitude everywhere.
+fn strips(noise: &mut Noise, coding: (Coding, i64, i64), m: usize, cols: usize, extreme: bool) -> (Vec<i8>, Vec<u8>) {
+    let (coding, low, high) = coding;
+    let end = if low < 0 { low } else { high };
+    let mut codes = if extreme { noise.codes(m * cols, end, end) } else { noise.codes(m * cols, low, high) };
+    if let Coding::Table(levels) = coding {
+        codes.iter_mut().for_each(|q| *q = levels[if extreme { 0 } else { *q as usize }]);
+    }
+    let mut packed = vec![0; m.div_ceil(STRIP) * cols / 32 * coding.chunk_bytes()];
+    for (codes, out) in codes.chunks(STRIP * cols).zip(packed.chunks_mut(cols / 32 * coding.chunk_bytes())) {
+        pack_codes(coding, cols, codes, out);
+    }
+    (codes, packed)
+}
+
+/// Shapes `(blocks of 256, tokens, rows, codes and activations at their extremes)`.
+const SHAPES: [(usize, usize, usize, bool); 7] = [
+    (1, 1, 1, true),
+    (1, 3, 9, false),
+    (4, 2, 6, false),
+    (8, 1, 5, true),
+    (2, 15, 33, false),
+    (1, 9, 16, true),
+    (32, 2, 20, false),
+];
+
+fn acts(noise: &mut Noise, len: usize, extreme: bool) -> Vec<i8> {
+    if extreme { vec![127; len] } else { noise.codes(len, -127, 127) }
+}
+
+/// Blocks of 32 in every coding, with and without minima, with both kinds of factors.
+fn blocks_of_32(k: &Kernels) {
+    let mut noise = Noise(6);
+    for ((blocks, n, m, extreme), coding) in SHAPES.iter().flat_map(|s| CODINGS.map(|c| (*s, c))) {
+        let (cols, strip_rows) = (256 * blocks, m.next_multiple_of(STRIP));
+        let (codes, packed) = strips(&mut noise, coding, m, cols, extreme);
+        let acts = acts(&mut noise, n * cols, extreme);
+        let (per, pern) = (strip_rows * cols / 32, n * cols / 32);
+        let (d, mins, da, s) = (noise.floats(per), noise.floats(per), noise.floats(pern), noise.floats(pern));
+        let halves: Vec<u16> = d.iter().map(|d| half::f16::from_f32(*d).to_bits()).collect();
+        let x = Acts32 { codes: &acts, scales: &da, sums: &s, totals: &totals_of(&acts) };
+        for (scales, mins) in [
+            (Factors::F32(&d), Factors::NONE),
+            (Factors::F32(&d), Factors::F32(&mins)),
+            (Factors::F16(&halves), Factors::NONE),
+            (Factors::F16(&halves), Factors::F16(&halves)),
+        ] {
+            let w = Strips32 { rows: m, cols, coding: coding.0, codes: &packed, scales, mins };
+            let what = format!("32-blocks, {:?}, {blocks} x 256, minima {}", coding.0, !mins.is_empty());
+            let ours = same_product(k, n, m, &what, |k, out, ldo| (k.gemm_b32)(&x, &w, out, ldo));
+            let block = |i: usize, j: usize, b: usize| {
+                let at = (j / STRIP * cols / 32 + b) * STRIP + j % STRIP;
+                let pairs = codes[j * cols + 32 * b..][..32].iter().zip(&acts[i * cols + 32 * b..]);
+                let isum: i32 = pairs.map(|(q, a)| i32::from(*q) * i32::from(*a)).sum();
+                let (at_x, min) = (i * cols / 32 + b, if mins.is_empty() { None } else { Some(mins.at(at)) });
+                (scales.at(at) * da[at_x], isum, min.map(|m| (m, s[at_x])))
+            };
+            for (i, j) in (0..n).flat_map(|i| (0..m).map(move |j| (i, j))) {
+                let sum = (0..cols / 32).map(|b| block(i, j, b)).fold(0.0_f32, |sum, (d, isum, min)| {
+                    let sum = d.mul_add(isum as f32, sum);
+                    min.map_or(sum, |(m, s)| m.mul_add(s, sum))
+                });
+                assert_eq!(ours[i * (m + 1) + j], sum.to_bits(), "{}: {what} at {i}, {j}", k.name);
+            }
+            let from = m / 3;
+            let run = |k: &Kernels| widen((m - from) * cols, |out| (k.widen_b32)(&w, from..m, out));
+            assert_eq!(run(k), run(oracle()), "{}: widened {what}", k.name);
+            let (first, at) = (f32::from_bits(run(k)[5]), from / STRIP * cols / 32 * STRIP + from % STRIP);
+            let value = scales.at(at) * f32::from(codes[from * cols + 5]);
+            assert_eq!(first, if mins.is_empty() { value } else { value + mins.at(at) }, "{}: {what}", k.name);
+        }
+    }
+}
+
+/// Blocks of 256 in every coding, of 8 and 16 sub-blocks, with and without minima.
+fn blocks_of_256(k: &Kernels) {
+    let mut noise = Noise(7);
+    for ((blocks, n, m, extreme), coding) in SHAPES.iter().flat_map(|s| CODINGS.map(|c| (*s, c))) {
+        let (cols, per) = (256 * blocks, m.next_multiple_of(STRIP) * blocks);
+        let (codes, packed) = strips(&mut noise, coding, m, cols, extreme);
+        let acts = acts(&mut noise, n * cols, extreme);
+        let bsums: Vec<i16> = acts.chunks_exact(16).map(|c| c.iter().map(|q| i16::from(*q)).sum()).collect();
+        let (d, mins, da) = (noise.floats(per), noise.floats(per), noise.floats(n * blocks));
+        let halves: Vec<u16> = d.iter().map(|d| half::f16::from_f32(*d).to_bits()).collect();
+        let x = Acts256 { codes: &acts, scales: &da, sums: &bsums };
+        for (subs, minima) in [(8, false), (8, true), (16, false), (16, true)] {
+            let sub_scales = if extreme { vec![-128; per * subs] } else { noise.codes(per * subs, -128, 127) };
+            let sub_mins: Vec<u8> = noise.codes(per * subs, 0, 127).iter().map(|c| *c as u8).collect();
+            let scales = if minima { Factors::F32(&d) } else { Factors::F16(&halves) };
+            let mins_of = if minima { Factors::F32(&mins) } else { Factors::NONE };
+            let sub_mins_of: &[u8] = if minima { &sub_mins } else { &[] };
+            let w = Strips256 {
+                rows: m,
+                cols,
+                coding: coding.0,
+                subs,
+                codes: &packed,
+                scales,
+                sub_scales: &sub_scales,
+                mins: mins_of,
+                sub_mins: sub_mins_of,
+            };
+            let what = format!("256-blocks of {subs}, {:?}, {blocks}, minima {minima}", coding.0);
+            let ours = same_product(k, n, m, &what, |k, out, ldo| (k.gemm_b256)(&x, &w, out, ldo));
+            for (i, j) in (0..n).flat_map(|i| (0..m).map(move |j| (i, j))) {
+                let mut sum = 0.0_f32;
+                for b in 0..blocks {
+                    let at = j / STRIP * blocks + b;
+                    let (mut isum, mut low) = (0, 0);
+                    for e in 0..256 {
+                        let sub = (at * subs + e * subs / 256) * STRIP + j % STRIP;
+                        let act = i32::from(acts[i * cols + 256 * b + e]);
+                        isum += i32::from(sub_scales[sub]) * i32::from(codes[j * cols + 256 * b + e]) * act;
+                        low += i32::from(sub_mins[sub]) * act;
+                    }
+                    let (at, da) = (at * STRIP + j % STRIP, da[i * blocks + b]);
+                    sum = (scales.at(at) * da).mul_add(isum as f32, sum);
+                    if minima {
+                        sum = (-(mins[at] * da)).mul_add(low as f32, sum);
+                    }
+                }
+                assert_eq!(ours[i * (m + 1) + j], sum.to_bits(), "{}: {what} at {i}, {j}", k.name);
+            }
+            let from = m / 3;
+            let run = |k: &Kernels| widen((m - from) * cols, |out| (k.widen_b256)(&w, from..m, out));
+            assert_eq!(run(k), run(oracle()), "{}: widened {what}", k.name);
         }
     }
 }
@@ -194,7 +305,13 @@ fn widen(len: usize, kernel: impl FnOnce(&mut [f32])) -> Vec<u32> {
     bits(&out)
 }
 
-fn same_product(k: &Kernels, n: usize, m: usize, what: &str, product: impl Fn(&Kernels, &mut [f32], usize)) {
+fn same_product(
+    k: &Kernels,
+    n: usize,
+    m: usize,
+    what: &str,
+    product: impl Fn(&Kernels, &mut [f32], usize),
+) -> Vec<u32> {
     let ldo = m + 1;
     let run = |k: &Kernels| {
         let mut out = vec![7.5; n * ldo];
@@ -204,6 +321,7 @@ fn same_product(k: &Kernels, n: usize, m: usize, what: &str, product: impl Fn(&K
     let ours = run(k);
     assert_eq!(ours, run(oracle()), "{}: {what}, [{n}] x [{m}]", k.name);
     assert!(ours.chunks_exact(ldo).all(|row| row[m] == 7.5_f32.to_bits()), "{}: {what} wrote past its rows", k.name);
+    ours
 }
 
 /// Runs a part of the suite on every rung; a rung that the machine lacks is skipped by name.
@@ -225,7 +343,7 @@ macro_rules! suite {
     };
 }
 
-suite! { dots gemms weighted_sums elementwise halves quantizers integers }
+suite! { dots gemms weighted_sums elementwise halves quantizers blocks_of_32 blocks_of_256 }
 
 #[test]
 fn exp_is_within_two_ulp_and_right_at_the_ends() {
@@ -258,8 +376,8 @@ fn a_softmax_of_far_scores_is_a_distribution() {
 fn a_block_quantized_by_hand() {
     let mut x = [0.0_f32; 32];
     (x[0], x[1], x[2], x[3]) = (254.0, -127.0, 1.0, 3.0);
-    let (mut q, mut d, mut s) = ([0; 32], [0.0], [0.0]);
-    (oracle().quantize_b32)(&x, &mut q, &mut d, &mut s);
+    let (mut q, mut d, mut s, mut t) = ([0; 32], [0.0], [0.0], [0]);
+    (oracle().quantize_b32)(&x, &mut q, &mut d, &mut s, &mut t);
     // d = 2; 0.5 and 1.5 go to the even neighbour, -63.5 too.
     assert_eq!((q[0], q[1], q[2], q[3], d[0], s[0]), (127, -64, 0, 2, 2.0, 130.0));
 }

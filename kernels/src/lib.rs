@@ -1,9 +1,12 @@
 //! Kernels: slices in, slices out. One table of plain function pointers per *rung* (instruction set level),
 //! chosen at run time. This is the only crate of the workspace with SIMD, hence with `unsafe`.
 //!
-//! Kernels know no file format: weights reach them in the layouts of [`Rows32`] and [`Rows256`].
+//! Kernels know no file format: weights reach them in the layouts of [`Strips32`] and [`Strips256`].
 //! No slice needs any alignment, outputs may not overlap inputs (the borrow checker sees to it), and slices
 //! whose lengths do not fit together are a mistake of the caller: every kernel panics on them.
+//!
+//! A rung may add a bias to codes to make them unsigned and take it off by the sums of the activations: integers stay
+//! exact. Rungs that this machine lacks are run by `emulate.sh`.
 //!
 //! # The contract: every rung gives the same bits
 //!
@@ -29,8 +32,15 @@
 //!
 //! NaN payloads are outside the contract.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod bodies;
+mod pack;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod product;
 mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod strips;
 mod table;
 mod views;
 #[cfg(target_arch = "x86_64")]
@@ -39,5 +49,6 @@ mod x86_64;
 #[cfg(test)]
 mod contract_tests;
 
-pub use table::{Kernels, Quantize, UnknownRung};
-pub use views::{Acts32, Acts256, Rows32, Rows256};
+pub use pack::{pack_codes, pack_values};
+pub use table::{Kernels, Quantize32, Quantize256, UnknownRung};
+pub use views::{Acts32, Acts256, Coding, Factors, STRIP, Strips32, Strips256};

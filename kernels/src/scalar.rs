@@ -1,8 +1,9 @@
 //! The oracle: each kernel as the contract says it, on every target.
 
 use crate::bodies::{self, LANES, fold};
+use crate::pack::{Chunk, unpack_chunk};
 use crate::table::Kernels;
-use crate::views::{Acts32, Acts256, Rows32, Rows256, whole};
+use crate::views::{Acts32, Acts256, STRIP, Strips32, Strips256, whole};
 
 pub(crate) static TABLE: Kernels = Kernels {
     name: "scalar",
@@ -70,53 +71,69 @@ fn weighted_sum_f32(p: &[f32], v: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Exact sum of products of codes.
-fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+/// Exact sum of products of the 32 codes of one row of a chunk, groups `from..to` of 8.
+fn dot_chunk(chunk: &Chunk, row: usize, x: &[i8], groups: std::ops::Range<usize>) -> i32 {
+    let fours = chunk[groups.clone()].iter().zip(&x.as_chunks::<4>().0[groups]);
+    let products = fours.flat_map(|(w, x)| w[row].iter().zip(x)).map(|(w, x)| i32::from(*w) * i32::from(*x));
+    products.sum()
 }
 
-fn gemm_b32(x: &Acts32<'_>, w: &Rows32<'_>, out: &mut [f32], ldo: usize) {
-    let (n, m, cols) = (x.count(w.cols), w.rows(), w.cols);
+fn gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize) {
+    let (n, m, cols) = (x.count(w.cols), w.rows, w.cols);
+    w.check();
     output_shape(n, m, out.len(), ldo);
-    for i in 0..n {
-        for j in 0..m {
-            let mut sum = 0.0_f32;
-            for b in 0..cols / 32 {
-                let (at_x, at_w) = (i * cols + 32 * b, j * cols + 32 * b);
-                let isum = dot_i8(&x.codes[at_x..][..32], &w.codes[at_w..][..32]);
-                sum = (w.scales[at_w / 32] * x.scales[at_x / 32]).mul_add(isum as f32, sum);
-                if let Some(min) = w.mins.get(at_w / 32) {
-                    sum = min.mul_add(x.sums[at_x / 32], sum);
+    let (blocks, bytes) = (cols / 32, w.coding.chunk_bytes());
+    for (i, out) in out.chunks_mut(ldo.max(1)).take(n).enumerate() {
+        out[..m].fill(0.0);
+        for (strip, sums) in out[..m].chunks_mut(STRIP).enumerate() {
+            for b in 0..blocks {
+                let (at_x, at) = (i * blocks + b, strip * blocks + b);
+                let chunk = unpack_chunk(w.coding, &w.codes[at * bytes..][..bytes]);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    let isum = dot_chunk(&chunk, r, &x.codes[32 * at_x..][..32], 0..8);
+                    *sum = (w.scales.at(at * STRIP + r) * x.scales[at_x]).mul_add(isum as f32, *sum);
+                    if !w.mins.is_empty() {
+                        *sum = w.mins.at(at * STRIP + r).mul_add(x.sums[at_x], *sum);
+                    }
                 }
             }
-            out[i * ldo + j] = sum;
         }
     }
 }
 
-fn gemm_b256(x: &Acts256<'_>, w: &Rows256<'_>, out: &mut [f32], ldo: usize) {
-    let (n, m, cols) = (x.count(w.cols), w.rows(), w.cols);
+fn gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize) {
+    let (n, m, cols) = (x.count(w.cols), w.rows, w.cols);
+    w.check();
     output_shape(n, m, out.len(), ldo);
-    for i in 0..n {
-        for j in 0..m {
-            let mut sum = 0.0_f32;
-            for b in 0..cols / 256 {
-                let (at_x, at_w) = (i * cols + 256 * b, j * cols + 256 * b);
-                let mut isum = 0_i32;
-                for (s, scale) in w.sub_scales[at_w / 16..][..16].iter().enumerate() {
-                    let dot = dot_i8(&x.codes[at_x + 16 * s..][..16], &w.codes[at_w + 16 * s..][..16]);
-                    isum += i32::from(*scale) * dot;
-                }
-                let d = x.scales[at_x / 256];
-                sum = (w.scales[at_w / 256] * d).mul_add(isum as f32, sum);
-                if let Some(min) = w.mins.get(at_w / 256) {
-                    let mins = &w.sub_mins[at_w / 16..][..16];
-                    let low: i32 =
-                        mins.iter().zip(&x.sums[at_x / 16..][..16]).map(|(m, s)| i32::from(*m) * i32::from(*s)).sum();
-                    sum = (-(min * d)).mul_add(low as f32, sum);
+    let (blocks, bytes) = (cols / 256, w.coding.chunk_bytes());
+    for (i, out) in out.chunks_mut(ldo.max(1)).take(n).enumerate() {
+        out[..m].fill(0.0);
+        for (strip, sums) in out[..m].chunks_mut(STRIP).enumerate() {
+            for b in 0..blocks {
+                let (at_x, at) = (i * blocks + b, strip * blocks + b);
+                let codes = w.codes[8 * at * bytes..][..8 * bytes].chunks_exact(bytes);
+                let chunks: Vec<Chunk> = codes.map(|c| unpack_chunk(w.coding, c)).collect();
+                let acts = &x.codes[256 * at_x..][..256];
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    let (mut isum, mut low) = (0_i32, 0_i32);
+                    let groups = 64 / w.subs;
+                    for s in 0..w.subs {
+                        let (chunk, first) = (s * groups / 8, s * groups % 8);
+                        let dot = dot_chunk(&chunks[chunk], r, &acts[32 * chunk..][..32], first..first + groups);
+                        let sub = (at * w.subs + s) * STRIP + r;
+                        isum += i32::from(w.sub_scales[sub]) * dot;
+                        if !w.mins.is_empty() {
+                            let sums = &x.sums[16 * at_x + s * groups / 4..][..groups / 4];
+                            low += i32::from(w.sub_mins[sub]) * sums.iter().map(|s| i32::from(*s)).sum::<i32>();
+                        }
+                    }
+                    let d = x.scales[at_x];
+                    *sum = (w.scales.at(at * STRIP + r) * d).mul_add(isum as f32, *sum);
+                    if !w.mins.is_empty() {
+                        *sum = (-(w.mins.at(at * STRIP + r) * d)).mul_add(low as f32, *sum);
+                    }
                 }
             }
-            out[i * ldo + j] = sum;
         }
     }
 }

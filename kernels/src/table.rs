@@ -1,9 +1,13 @@
 use crate::scalar;
-use crate::views::{Acts32, Acts256, Rows32, Rows256};
+use crate::views::{Acts32, Acts256, Strips32, Strips256};
 use std::fmt;
+use std::ops::Range;
 
-/// A quantizer of activations: values in; codes, scales and sums out.
-pub type Quantize<S> = fn(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [S]);
+/// A quantizer of activations to 32-blocks: values in; codes, scales, scaled sums and sums of codes out.
+pub type Quantize32 = fn(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32], totals: &mut [i16]);
+
+/// A quantizer of activations to 256-blocks: values in; codes, scales and sums of 16 codes out.
+pub type Quantize256 = fn(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i16]);
 
 /// The kernels of one rung. See the crate's page for the contract that makes all rungs give the same bits.
 pub struct Kernels {
@@ -15,9 +19,9 @@ pub struct Kernels {
     /// `out` reaches at least to its last element. `k > 0`.
     pub gemm_f32: fn(x: &[f32], w: &[f32], k: usize, out: &mut [f32], ldo: usize),
     /// The same with 8-bit activations and weights in 32-blocks.
-    pub gemm_b32: fn(x: &Acts32<'_>, w: &Rows32<'_>, out: &mut [f32], ldo: usize),
+    pub gemm_b32: fn(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize),
     /// The same with weights in 256-blocks.
-    pub gemm_b256: fn(x: &Acts256<'_>, w: &Rows256<'_>, out: &mut [f32], ldo: usize),
+    pub gemm_b256: fn(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize),
     /// `out[j] = Σ_i p[i] * v[i, j]` with `v [p.len(), out.len()]`.
     pub weighted_sum_f32: fn(p: &[f32], v: &[f32], out: &mut [f32]),
     /// Replaces each `x` by `e^x`; within 2 ulp, 0 below -103.98 and infinite above 88.73.
@@ -30,14 +34,14 @@ pub struct Kernels {
     pub silu_mul_f32: fn(gate: &mut [f32], up: &[f32]),
     /// 32-blocks as llama.cpp makes Q8_0 and Q8_1 from activations on ARM:
     /// `d = max|x| / 127`, `code = round_half_even(x * (1 / d))`; scale and `d * Σ code` rounded to binary16.
-    pub quantize_b32: Quantize<f32>,
+    pub quantize_b32: Quantize32,
     /// 256-blocks as llama.cpp's Q8_K: with `max` the first value of greatest
     /// magnitude, sign kept, `i = -127 / max`, `code = min(127, round_half_even(i * x))`, scale `1 / i`; sums of 16 codes.
-    pub quantize_b256: Quantize<i16>,
-    /// Weights of 32-blocks as f32 `[rows, cols]`: `scale * code`, then `+ min`, each rounded.
-    pub widen_b32: fn(&Rows32<'_>, &mut [f32]),
-    /// Weights of 256-blocks as f32 `[rows, cols]`: `(scale * sub_scale) * code`, then `- min * sub_min`, each rounded.
-    pub widen_b256: fn(&Rows256<'_>, &mut [f32]),
+    pub quantize_b256: Quantize256,
+    /// A run of rows of 32-blocks as f32 `[rows, cols]`: `scale * code`, then `+ min`, each rounded.
+    pub widen_b32: fn(&Strips32<'_>, Range<usize>, &mut [f32]),
+    /// A run of rows of 256-blocks as f32 `[rows, cols]`: `(scale * sub_scale) * code`, then `- min * sub_min`, each rounded.
+    pub widen_b256: fn(&Strips256<'_>, Range<usize>, &mut [f32]),
     /// bfloat16 patterns to f32.
     pub widen_bf16: fn(&[u16], &mut [f32]),
     /// binary16 patterns to f32.
@@ -66,6 +70,8 @@ fn rungs() -> Vec<(&'static Kernels, bool)> {
     let mut all = vec![(&scalar::TABLE, true)];
     #[cfg(target_arch = "x86_64")]
     all.extend(crate::x86_64::rungs());
+    #[cfg(target_arch = "aarch64")]
+    all.extend(crate::aarch64::rungs());
     all
 }
 

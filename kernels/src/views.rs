@@ -1,33 +1,140 @@
-//! Weights and activations as integer kernels see them. A type with fewer bits is widened to i8 at load.
+//! Weights and activations as integer kernels see them.
+//!
+//! Weights lie in *strips* of 16 rows, so that a register holds one column group of many rows and a lane belongs to
+//! one row from the first product to the last sum. Inside a strip, blocks follow each other by column; what a block
+//! has once a row (a scale, a minimum, a sub-scale) is 16 values side by side. A last strip with fewer rows is filled
+//! up with rows whose scales are 0.
+
+use crate::bodies::half_to_f32;
+
+/// Rows of a strip.
+pub const STRIP: usize = 16;
+
+/// How the codes of a strip are packed. A *chunk* is 32 columns of a strip, its codes ordered as 8 groups of 4 columns,
+/// each `[16 rows][4 columns]`. Bit planes follow each other within the chunk:
+/// - byte codes: group by group;
+/// - nibbles: byte `i` of plane `v < 4` has group `v` low and group `v + 4` high;
+/// - after the nibbles the fifth bits: bit `g` of byte `i` belongs to group `g`;
+/// - or the top pairs of bits: bits `2 (g % 4)` of byte `i` of plane `g / 4` belong to group `g`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// The code itself, any i8.
+    Byte,
+    /// Four bits of `code + offset`.
+    Four {
+        /// What was added to each code.
+        offset: i8,
+    },
+    /// Five bits of `code + offset`.
+    Five {
+        /// What was added to each code.
+        offset: i8,
+    },
+    /// Six bits of `code + offset`.
+    Six {
+        /// What was added to each code.
+        offset: i8,
+    },
+    /// Four bits that choose one of these codes.
+    Table(&'static [i8; 16]),
+}
+
+impl Coding {
+    /// Bytes of a chunk.
+    #[must_use]
+    pub const fn chunk_bytes(self) -> usize {
+        match self {
+            Self::Byte => 512,
+            Self::Four { .. } | Self::Table(_) => 256,
+            Self::Five { .. } => 320,
+            Self::Six { .. } => 384,
+        }
+    }
+
+    /// What unpacked bits exceed the codes by.
+    pub(crate) fn offset(self) -> i32 {
+        match self {
+            Self::Byte | Self::Table(_) => 0,
+            Self::Four { offset } | Self::Five { offset } | Self::Six { offset } => i32::from(offset),
+        }
+    }
+}
+
+/// Factors in strip order, as binary16 patterns where that loses nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Factors<'a> {
+    /// binary16 patterns.
+    F16(&'a [u16]),
+    /// Plain f32.
+    F32(&'a [f32]),
+}
+
+impl Factors<'_> {
+    /// No factors.
+    pub const NONE: Self = Factors::F32(&[]);
+
+    /// Number of factors.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::F16(v) => v.len(),
+            Self::F32(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The factor at `index`.
+    #[inline(always)]
+    pub(crate) fn at(&self, index: usize) -> f32 {
+        match self {
+            Self::F16(v) => half_to_f32(v[index]),
+            Self::F32(v) => v[index],
+        }
+    }
+}
 
 /// Weight rows in blocks of 32: `w = scale * code (+ min)`.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows32<'a> {
+pub struct Strips32<'a> {
+    /// Number of rows.
+    pub rows: usize,
     /// Weights in a row, a multiple of 32.
     pub cols: usize,
-    /// Codes `[rows, cols]`, a codebook already applied.
-    pub codes: &'a [i8],
-    /// Scales `[rows, cols / 32]`.
-    pub scales: &'a [f32],
-    /// What is added to each weight of a block, `[rows, cols / 32]`; empty for none.
-    pub mins: &'a [f32],
+    /// How the codes are packed.
+    pub coding: Coding,
+    /// Chunks `[strips, cols / 32]` of packed codes.
+    pub codes: &'a [u8],
+    /// Scales `[strips, cols / 32, 16]`.
+    pub scales: Factors<'a>,
+    /// What is added to each weight of a block, `[strips, cols / 32, 16]`; empty for none.
+    pub mins: Factors<'a>,
 }
 
-/// Weight rows in blocks of 256 with 16 sub-blocks of 16: `w = scale * sub_scale * code (- min * sub_min)`.
-/// A type with sub-blocks of 32 gives each sub-scale twice.
+/// Weight rows in blocks of 256 with 8 sub-blocks of 32 or 16 of 16: `w = scale * sub_scale * code (- min * sub_min)`.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows256<'a> {
+pub struct Strips256<'a> {
+    /// Number of rows.
+    pub rows: usize,
     /// Weights in a row, a multiple of 256.
     pub cols: usize,
-    /// Codes `[rows, cols]`.
-    pub codes: &'a [i8],
-    /// Block scales `[rows, cols / 256]`.
-    pub scales: &'a [f32],
-    /// Sub-block scales `[rows, cols / 16]`.
+    /// How the codes are packed.
+    pub coding: Coding,
+    /// Sub-blocks in a block, 8 or 16.
+    pub subs: usize,
+    /// Chunks `[strips, cols / 32]` of packed codes.
+    pub codes: &'a [u8],
+    /// Block scales `[strips, cols / 256, 16]`.
+    pub scales: Factors<'a>,
+    /// Sub-block scales `[strips, cols / 256, subs, 16]`.
     pub sub_scales: &'a [i8],
-    /// Block minima `[rows, cols / 256]`, *subtracted*; empty for none.
-    pub mins: &'a [f32],
-    /// Sub-block minima `[rows, cols / 16]`; empty for none.
+    /// Block minima `[strips, cols / 256, 16]`, *subtracted*; empty for none.
+    pub mins: Factors<'a>,
+    /// Sub-block minima `[strips, cols / 256, subs, 16]`, at most 127; empty for none.
     pub sub_mins: &'a [u8],
 }
 
@@ -40,6 +147,8 @@ pub struct Acts32<'a> {
     pub scales: &'a [f32],
     /// `scale * Σ codes` of each block, rounded to binary16, `[n, cols / 32]`.
     pub sums: &'a [f32],
+    /// `Σ codes` of each block, `[n, cols / 32]`.
+    pub totals: &'a [i16],
 }
 
 /// Activations in blocks of 256 (llama.cpp's Q8_K).
@@ -53,35 +162,33 @@ pub struct Acts256<'a> {
     pub sums: &'a [i16],
 }
 
-impl Rows32<'_> {
-    /// Number of rows.
-    ///
-    /// # Panics
-    /// When the slices do not fit together.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        let rows = whole(self.codes.len(), self.cols, 32);
-        assert_eq!(self.scales.len(), rows * self.cols / 32, "scales of 32-blocks");
+impl Strips32<'_> {
+    /// Checks that the slices fit together.
+    pub(crate) fn check(&self) {
+        let chunks = chunks(self.rows, self.cols, 32);
+        assert_eq!(self.codes.len(), chunks * self.coding.chunk_bytes(), "codes of 32-blocks");
+        assert_eq!(self.scales.len(), chunks * STRIP, "scales of 32-blocks");
         assert!(self.mins.is_empty() || self.mins.len() == self.scales.len(), "minima of 32-blocks");
-        rows
     }
 }
 
-impl Rows256<'_> {
-    /// Number of rows.
-    ///
-    /// # Panics
-    /// When the slices do not fit together.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        let rows = whole(self.codes.len(), self.cols, 256);
-        assert_eq!(self.scales.len(), rows * self.cols / 256, "scales of 256-blocks");
-        assert_eq!(self.sub_scales.len(), rows * self.cols / 16, "scales of sub-blocks");
+impl Strips256<'_> {
+    /// Checks that the slices fit together.
+    pub(crate) fn check(&self) {
+        let chunks = chunks(self.rows, self.cols, 256);
+        assert!(self.subs == 8 || self.subs == 16, "{} sub-blocks", self.subs);
+        assert_eq!(self.codes.len(), chunks * self.coding.chunk_bytes(), "codes of 256-blocks");
+        assert_eq!(self.scales.len(), chunks / 8 * STRIP, "scales of 256-blocks");
+        assert_eq!(self.sub_scales.len(), self.scales.len() * self.subs, "scales of sub-blocks");
         assert!(self.mins.is_empty() || self.mins.len() == self.scales.len(), "minima of 256-blocks");
-        assert!(self.mins.is_empty() == self.sub_mins.is_empty(), "minima of sub-blocks");
-        assert!(self.sub_mins.is_empty() || self.sub_mins.len() == self.sub_scales.len(), "minima of sub-blocks");
-        rows
+        assert_eq!(self.sub_mins.len(), self.mins.len() * self.subs, "minima of sub-blocks");
     }
+}
+
+/// Chunks of 32 columns in all strips.
+fn chunks(rows: usize, cols: usize, block: usize) -> usize {
+    assert!(cols.is_multiple_of(block), "{cols} columns are not whole blocks of {block}");
+    rows.div_ceil(STRIP) * (cols / 32)
 }
 
 impl Acts32<'_> {
@@ -89,6 +196,7 @@ impl Acts32<'_> {
         let n = whole(self.codes.len(), cols, 32);
         assert_eq!(self.scales.len(), n * cols / 32, "activation scales");
         assert_eq!(self.sums.len(), self.scales.len(), "activation sums");
+        assert_eq!(self.totals.len(), self.scales.len(), "activation totals");
         n
     }
 }

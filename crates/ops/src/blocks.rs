@@ -1,9 +1,10 @@
-//! Quantized weights in the kernels' layout: codes widened to int8, scales to f32.
+//! Quantized weights: as readers give them, a code an i8 and a scale an f32, and as a matrix that multiplies.
 
 use crate::error::expect;
-use crate::{Embedding, Input, Linear, OpsError, by_panels, with_scratch};
+use crate::packed::{BlockKind, Form, Packed};
+use crate::{Embedding, Input, Linear, OpsError, by_panels, by_tiles, with_scratch};
 use lfmq_core::{Activation, ExecError};
-use lfmq_kernels::{Kernels, Rows32, Rows256};
+use lfmq_kernels::{Acts32, Acts256, Coding, Kernels};
 use std::ops::Range;
 
 /// Weights in blocks of 32: `w = scale * code (+ min)`. For Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4: an offset is
@@ -52,22 +53,16 @@ pub enum Blocks {
     B256(Block256),
 }
 
-/// The part of `all` that belongs to `rows` when each row has `per_row` entries; empty stays empty.
-fn part<'a, T>(all: &'a [T], rows: &Range<usize>, per_row: usize) -> &'a [T] {
-    if all.is_empty() { all } else { &all[rows.start * per_row..rows.end * per_row] }
+/// How a scale or minimum is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor {
+    /// As binary16, which holds it exactly.
+    F16,
+    /// As f32.
+    F32,
 }
 
 impl Block32 {
-    fn view(&self, r: &Range<usize>) -> Rows32<'_> {
-        let per = self.cols / 32;
-        Rows32 {
-            cols: self.cols,
-            codes: part(&self.codes, r, self.cols),
-            scales: part(&self.scales, r, per),
-            mins: part(&self.mins, r, per),
-        }
-    }
-
     fn check(&self) -> Result<(), OpsError> {
         let n = matrix(self.rows, self.cols, 32)?;
         expect(|| "codes of 32-blocks".into(), n, self.codes.len())?;
@@ -77,18 +72,6 @@ impl Block32 {
 }
 
 impl Block256 {
-    fn view(&self, r: &Range<usize>) -> Rows256<'_> {
-        let (per, sub) = (self.cols / 256, self.cols / 16);
-        Rows256 {
-            cols: self.cols,
-            codes: part(&self.codes, r, self.cols),
-            scales: part(&self.scales, r, per),
-            sub_scales: part(&self.sub_scales, r, sub),
-            mins: part(&self.mins, r, per),
-            sub_mins: part(&self.sub_mins, r, sub),
-        }
-    }
-
     fn check(&self) -> Result<(), OpsError> {
         let n = matrix(self.rows, self.cols, 256)?;
         expect(|| "codes of 256-blocks".into(), n, self.codes.len())?;
@@ -129,10 +112,49 @@ impl Blocks {
         }
     }
 
-    fn widen(&self, rows: Range<usize>, kernels: &Kernels, out: &mut [f32]) {
+    /// An error unless these are blocks of `form` of a `[rows, cols]` matrix.
+    pub(crate) fn check(&self, rows: usize, cols: usize, form: Form) -> Result<(), OpsError> {
+        expect(|| "run of blocks".into(), format!("[{rows}, {cols}]"), format!("[{}, {}]", self.rows(), self.cols()))?;
+        let (kind, minima) = match self {
+            Self::B32(b) => b.check().map(|()| ("32", !b.mins.is_empty()))?,
+            Self::B256(b) => b.check().map(|()| ("256", !b.mins.is_empty()))?,
+        };
+        let expected = if form.block == BlockKind::Of32 { "32" } else { "256" };
+        expect(|| "weights in a block".into(), expected, kind)?;
+        expect(|| "blocks with minima".into(), form.minima && rows * cols > 0, minima)
+    }
+
+    /// The form that holds any such blocks.
+    fn form(&self) -> Form {
+        let (block, minima) = match self {
+            Self::B32(b) => (BlockKind::Of32, !b.mins.is_empty()),
+            Self::B256(b) => (BlockKind::Of256 { subs: 16 }, !b.mins.is_empty()),
+        };
+        Form { coding: Coding::Byte, block, factor: Factor::F32, minima }
+    }
+
+    /// Some of the rows.
+    fn rows_of(&self, r: Range<usize>) -> Self {
+        fn part<T: Clone>(all: &[T], r: &Range<usize>, per_row: usize) -> Vec<T> {
+            if all.is_empty() { Vec::new() } else { all[r.start * per_row..r.end * per_row].to_vec() }
+        }
         match self {
-            Self::B32(b) => (kernels.widen_b32)(&b.view(&rows), out),
-            Self::B256(b) => (kernels.widen_b256)(&b.view(&rows), out),
+            Self::B32(b) => Self::B32(Block32 {
+                rows: r.len(),
+                cols: b.cols,
+                codes: part(&b.codes, &r, b.cols),
+                scales: part(&b.scales, &r, b.cols / 32),
+                mins: part(&b.mins, &r, b.cols / 32),
+            }),
+            Self::B256(b) => Self::B256(Block256 {
+                rows: r.len(),
+                cols: b.cols,
+                codes: part(&b.codes, &r, b.cols),
+                scales: part(&b.scales, &r, b.cols / 256),
+                sub_scales: part(&b.sub_scales, &r, b.cols / 16),
+                mins: part(&b.mins, &r, b.cols / 256),
+                sub_mins: part(&b.sub_mins, &r, b.cols / 16),
+            }),
         }
     }
 }
@@ -140,60 +162,81 @@ impl Blocks {
 /// A quantized matrix, with activations in f32 or in the 8-bit blocks that belong to its kind of blocks.
 #[derive(Clone, Debug)]
 pub struct BlockLinear {
-    blocks: Blocks,
+    weights: Packed,
     activation: Activation,
     kernels: &'static Kernels,
 }
 
 impl BlockLinear {
-    /// Wraps blocks. [`Activation::F32`] widens weights on the fly: what drifts then is the weights alone.
+    /// Lays out blocks of any kind, a byte a code. [`Activation::F32`] widens weights on the fly: what drifts then is
+    /// the weights alone.
     ///
     /// # Errors
     /// When the lengths inside `blocks` do not fit its shape.
-    pub fn new(blocks: Blocks, activation: Activation, kernels: &'static Kernels) -> Result<Self, OpsError> {
-        match &blocks {
+    pub fn new(blocks: &Blocks, activation: Activation, kernels: &'static Kernels) -> Result<Self, OpsError> {
+        match blocks {
             Blocks::B32(b) => b.check()?,
             Blocks::B256(b) => b.check()?,
         }
-        Ok(Self { blocks, activation, kernels })
+        let read = |rows| Ok::<_, OpsError>(blocks.rows_of(rows));
+        Self::read(blocks.rows(), blocks.cols(), blocks.form(), activation, kernels, read)
+    }
+
+    /// Lays out a matrix in the given form. `read` gives runs of its rows; runs are read and packed on the current pool.
+    ///
+    /// # Errors
+    /// Of `read`, the one with the lowest rows; and when what it gives is of another form.
+    pub fn read<E: From<OpsError> + Send>(
+        rows: usize,
+        cols: usize,
+        form: Form,
+        activation: Activation,
+        kernels: &'static Kernels,
+        read: impl Fn(Range<usize>) -> Result<Blocks, E> + Sync,
+    ) -> Result<Self, E> {
+        Packed::new(rows, cols, form, read).map(|weights| Self { weights, activation, kernels })
     }
 
     /// Rows as the f32 values they stand for, into `out [rows.len(), cols]`.
     pub fn widen(&self, rows: Range<usize>, out: &mut [f32]) {
-        self.blocks.widen(rows, self.kernels, out);
+        let all = 0..self.weights.rows();
+        match self.weights.block() {
+            BlockKind::Of32 => (self.kernels.widen_b32)(&self.weights.strips32(&all), rows, out),
+            BlockKind::Of256 { .. } => (self.kernels.widen_b256)(&self.weights.strips256(&all), rows, out),
+        }
     }
 }
 
 impl Linear for BlockLinear {
     fn rows(&self) -> usize {
-        self.blocks.rows()
+        self.weights.rows()
     }
 
     fn cols(&self) -> usize {
-        self.blocks.cols()
+        self.weights.cols()
     }
 
     fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError> {
-        let (n, kernels, cols) = (x.n(), x.kernels(), self.blocks.cols());
-        match (&self.blocks, self.activation) {
-            (Blocks::B32(b), Activation::Runtime) => {
+        let (n, kernels, weights) = (x.n(), x.kernels(), &self.weights);
+        match (weights.block(), self.activation) {
+            (BlockKind::Of32, Activation::Runtime) => {
                 let acts = x.blocks32();
-                by_panels(n, b.rows, out, |rows, part| {
-                    (kernels.gemm_b32)(&acts, &b.view(&rows), part, rows.len());
+                by_tiles(n, weights.rows(), out, |tokens, rows, part, ldo| {
+                    (kernels.gemm_b32)(&some32(&acts, tokens, x.cols()), &weights.strips32(&rows), part, ldo);
                     Ok(())
                 })
             }
-            (Blocks::B256(b), Activation::Runtime) => {
+            (BlockKind::Of256 { .. }, Activation::Runtime) => {
                 let acts = x.blocks256();
-                by_panels(n, b.rows, out, |rows, part| {
-                    (kernels.gemm_b256)(&acts, &b.view(&rows), part, rows.len());
+                by_tiles(n, weights.rows(), out, |tokens, rows, part, ldo| {
+                    (kernels.gemm_b256)(&some256(&acts, tokens, x.cols()), &weights.strips256(&rows), part, ldo);
                     Ok(())
                 })
             }
-            (blocks, Activation::F32) => by_panels(n, blocks.rows(), out, |rows, part| {
-                with_scratch(rows.len() * cols, |w| {
-                    blocks.widen(rows.clone(), kernels, w);
-                    (kernels.gemm_f32)(x.values(), w, cols, part, rows.len());
+            (_, Activation::F32) => by_panels(n, weights.rows(), out, |rows, part| {
+                with_scratch(rows.len() * weights.cols(), |w| {
+                    self.widen(rows.clone(), w);
+                    (kernels.gemm_f32)(x.values(), w, weights.cols(), part, rows.len());
                 });
                 Ok(())
             }),
@@ -201,13 +244,33 @@ impl Linear for BlockLinear {
     }
 }
 
+/// The activations of some of the tokens.
+fn some32<'a>(x: &Acts32<'a>, tokens: Range<usize>, cols: usize) -> Acts32<'a> {
+    let blocks = tokens.start * cols / 32..tokens.end * cols / 32;
+    Acts32 {
+        codes: &x.codes[tokens.start * cols..tokens.end * cols],
+        scales: &x.scales[blocks.clone()],
+        sums: &x.sums[blocks.clone()],
+        totals: &x.totals[blocks],
+    }
+}
+
+/// The activations of some of the tokens.
+fn some256<'a>(x: &Acts256<'a>, tokens: Range<usize>, cols: usize) -> Acts256<'a> {
+    Acts256 {
+        codes: &x.codes[tokens.start * cols..tokens.end * cols],
+        scales: &x.scales[tokens.start * cols / 256..tokens.end * cols / 256],
+        sums: &x.sums[tokens.start * cols / 16..tokens.end * cols / 16],
+    }
+}
+
 impl Embedding for BlockLinear {
     fn vocab(&self) -> usize {
-        self.blocks.rows()
+        self.weights.rows()
     }
 
     fn hidden(&self) -> usize {
-        self.blocks.cols()
+        self.weights.cols()
     }
 
     fn lookup(&self, token: usize, out: &mut [f32]) -> Result<(), ExecError> {

@@ -1,4 +1,4 @@
-use lfmq_kernels::{Acts32, Acts256, Kernels, Quantize};
+use lfmq_kernels::{Acts32, Acts256, Kernels};
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -8,14 +8,21 @@ pub struct Input<'a> {
     x: &'a [f32],
     cols: usize,
     kernels: &'static Kernels,
-    blocks32: OnceLock<Quantized<f32>>,
-    blocks256: OnceLock<Quantized<i16>>,
+    blocks32: OnceLock<Quantized32>,
+    blocks256: OnceLock<Quantized256>,
 }
 
-struct Quantized<S> {
+struct Quantized32 {
     codes: Vec<i8>,
     scales: Vec<f32>,
-    sums: Vec<S>,
+    sums: Vec<f32>,
+    totals: Vec<i16>,
+}
+
+struct Quantized256 {
+    codes: Vec<i8>,
+    scales: Vec<f32>,
+    sums: Vec<i16>,
 }
 
 impl<'a> Input<'a> {
@@ -53,28 +60,45 @@ impl<'a> Input<'a> {
     /// The values in blocks of 32 (Q8_0, with the sums of Q8_1). `cols` must be a multiple of 32.
     #[must_use]
     pub fn blocks32(&self) -> Acts32<'_> {
-        let q = self.blocks32.get_or_init(|| self.quantize(32, 32, self.kernels.quantize_b32));
-        Acts32 { codes: &q.codes, scales: &q.scales, sums: &q.sums }
+        let q = self.blocks32.get_or_init(|| self.quantize32());
+        Acts32 { codes: &q.codes, scales: &q.scales, sums: &q.sums, totals: &q.totals }
     }
 
     /// The values in blocks of 256 (Q8_K). `cols` must be a multiple of 256.
     #[must_use]
     pub fn blocks256(&self) -> Acts256<'_> {
-        let q = self.blocks256.get_or_init(|| self.quantize(256, 16, self.kernels.quantize_b256));
+        let q = self.blocks256.get_or_init(|| self.quantize256());
         Acts256 { codes: &q.codes, scales: &q.scales, sums: &q.sums }
     }
 
-    fn quantize<S: Default + Clone + Send>(&self, block: usize, per_sum: usize, kernel: Quantize<S>) -> Quantized<S> {
+    fn quantize32(&self) -> Quantized32 {
         let (len, cols) = (self.x.len(), self.cols);
-        let mut q =
-            Quantized { codes: vec![0; len], scales: vec![0.0; len / block], sums: vec![S::default(); len / per_sum] };
+        let n = len / 32;
+        let mut q = Quantized32 { codes: vec![0; len], scales: vec![0.0; n], sums: vec![0.0; n], totals: vec![0; n] };
         if len > 0 {
             self.x
                 .par_chunks(cols)
                 .zip(q.codes.par_chunks_mut(cols))
-                .zip(q.scales.par_chunks_mut(cols / block))
-                .zip(q.sums.par_chunks_mut(cols / per_sum))
-                .for_each(|(((x, codes), scales), sums)| kernel(x, codes, scales, sums));
+                .zip(q.scales.par_chunks_mut(cols / 32))
+                .zip(q.sums.par_chunks_mut(cols / 32))
+                .zip(q.totals.par_chunks_mut(cols / 32))
+                .for_each(|((((x, codes), scales), sums), totals)| {
+                    (self.kernels.quantize_b32)(x, codes, scales, sums, totals);
+                });
+        }
+        q
+    }
+
+    fn quantize256(&self) -> Quantized256 {
+        let (len, cols) = (self.x.len(), self.cols);
+        let mut q = Quantized256 { codes: vec![0; len], scales: vec![0.0; len / 256], sums: vec![0; len / 16] };
+        if len > 0 {
+            self.x
+                .par_chunks(cols)
+                .zip(q.codes.par_chunks_mut(cols))
+                .zip(q.scales.par_chunks_mut(cols / 256))
+                .zip(q.sums.par_chunks_mut(cols / 16))
+                .for_each(|(((x, codes), scales), sums)| (self.kernels.quantize_b256)(x, codes, scales, sums));
         }
         q
     }

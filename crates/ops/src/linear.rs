@@ -1,6 +1,7 @@
 use crate::error::expect;
-use crate::{Input, OpsError, by_panels};
+use crate::{Input, OpsError, by_tiles};
 use lfmq_core::ExecError;
+use std::ops::Range;
 
 /// A weight matrix `[rows, cols]` that multiplies activations: `out = x · Wᵀ`.
 pub trait Linear: Send + Sync {
@@ -61,9 +62,11 @@ impl Linear for F32Linear {
     }
 
     fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError> {
-        by_panels(x.n(), self.rows, out, |rows, part| {
-            let w = &self.weights[rows.start * self.cols..rows.end * self.cols];
-            (x.kernels().gemm_f32)(x.values(), w, self.cols, part, rows.len());
+        let kernels = x.kernels();
+        by_tiles(x.n(), self.rows, out, |tokens, rows, part, ldo| {
+            let part_of = |r: Range<usize>| r.start * self.cols..r.end * self.cols;
+            let (x, w) = (&x.values()[part_of(tokens)], &self.weights[part_of(rows)]);
+            (kernels.gemm_f32)(x, w, self.cols, part, ldo);
             Ok(())
         })
     }

@@ -48,6 +48,16 @@ impl<'d> DecoderSession<'d> {
         self.position += tokens.len();
         Ok(x)
     }
+
+    /// Feeds `tokens`; logits from index `first` on.
+    fn run(&mut self, tokens: &[u32], first: usize, out: &mut Vec<f32>) -> Result<(), ExecError> {
+        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
+            let x = self.advance(chunk)?;
+            let skip = first.saturating_sub(index * CHUNK).min(chunk.len());
+            self.decoder.logits(&x[skip * self.decoder.config().hidden..], out)?;
+        }
+        Ok(())
+    }
 }
 
 impl Session for DecoderSession<'_> {
@@ -60,12 +70,8 @@ impl Session for DecoderSession<'_> {
             Want::All => 0,
             Want::From(index) => index,
         };
-        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
-            let x = self.advance(chunk)?;
-            let skip = first.saturating_sub(index * CHUNK).min(chunk.len());
-            self.decoder.logits(&x[skip * self.decoder.config().hidden..], out)?;
-        }
-        Ok(())
+        // All of it on the pool: from outside, every product would hand over and wake up anew.
+        rayon::scope(|_| self.run(tokens, first, out))
     }
 
     fn position(&self) -> usize {

@@ -89,7 +89,7 @@ fn products_are_those_of_the_values() {
         for n in [1, 5] {
             let x = Noise(13).many(n * COLS, Noise::float);
             let run = |activation, kernels: &'static Kernels| {
-                let linear = BlockLinear::new(blocks.clone(), activation, kernels).unwrap();
+                let linear = BlockLinear::new(&blocks, activation, kernels).unwrap();
                 let mut out = vec![0.0; n * ROWS];
                 linear.apply(&Input::new(&x, COLS, kernels), &mut out).unwrap();
                 out
@@ -110,7 +110,7 @@ fn products_are_those_of_the_values() {
 #[test]
 fn rows_are_looked_up_as_their_values() {
     for (name, blocks, weights) in all() {
-        let linear = BlockLinear::new(blocks, Activation::Runtime, Kernels::best()).unwrap();
+        let linear = BlockLinear::new(&blocks, Activation::Runtime, Kernels::best()).unwrap();
         let mut row = vec![0.0; COLS];
         for token in [0, 1, ROWS - 1] {
             linear.lookup(token, &mut row).unwrap();
@@ -123,9 +123,9 @@ fn rows_are_looked_up_as_their_values() {
 
 #[test]
 fn blocks_that_do_not_fit_their_shape_are_refused() {
-    let refuse = |blocks| BlockLinear::new(blocks, Activation::F32, Kernels::best()).unwrap_err().to_string();
+    let refuse = |blocks| BlockLinear::new(&blocks, Activation::F32, Kernels::best()).unwrap_err().to_string();
     let good = || Block32 { rows: 1, cols: 32, codes: vec![0; 32], scales: vec![0.0; 1], mins: vec![] };
-    assert!(BlockLinear::new(Blocks::B32(good()), Activation::F32, Kernels::best()).is_ok());
+    assert!(BlockLinear::new(&Blocks::B32(good()), Activation::F32, Kernels::best()).is_ok());
     assert_eq!(
         refuse(Blocks::B32(Block32 { codes: vec![0; 31], ..good() })),
         "codes of 32-blocks: expected 32, found 31"
@@ -144,7 +144,7 @@ fn blocks_that_do_not_fit_their_shape_are_refused() {
         sub_scales: vec![0; 16],
         ..Block256::default()
     };
-    assert!(BlockLinear::new(Blocks::B256(good()), Activation::F32, Kernels::best()).is_ok());
+    assert!(BlockLinear::new(&Blocks::B256(good()), Activation::F32, Kernels::best()).is_ok());
     assert!(refuse(Blocks::B256(Block256 { mins: vec![0.0], ..good() })).contains("sub-minima"));
     assert!(refuse(Blocks::B256(Block256 { sub_scales: vec![0; 8], ..good() })).contains("sub-scales"));
 }

@@ -2,11 +2,17 @@
 
 mod avx2;
 mod avx512;
-mod product;
+mod avxvnni;
+mod wide256;
 
 use crate::table::Kernels;
 
 /// The rungs above scalar, slowest first, with whether this machine has them.
-pub(crate) fn rungs() -> [(&'static Kernels, bool); 2] {
-    [(&avx2::TABLE, avx2::here()), (&avx512::TABLE, avx512::here())]
+pub(crate) fn rungs() -> [(&'static Kernels, bool); 4] {
+    [
+        (&avx2::TABLE, avx2::here()),
+        (&avxvnni::TABLE, avxvnni::here()),
+        (&avx512::TABLE, avx512::here()),
+        (&avx512::VNNI, avx512::vnni_here()),
+    ]
 }

@@ -1,8 +1,8 @@
 //! f32 products. A virtual lane pair of the contract is two registers: lanes 0..8 and lanes 8..16.
 
 use crate::bodies::{LANES, fold};
+use crate::product::{Lanes, PANEL, PASS, padded, products};
 use crate::scalar::product_shape;
-use crate::x86_64::product::{Lanes, PANEL, PASS, padded, products};
 use std::arch::x86_64::{
     __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
 };

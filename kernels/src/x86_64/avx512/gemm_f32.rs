@@ -1,8 +1,8 @@
 //! f32 products. One register holds the 16 virtual lanes of one output.
 
 use crate::bodies::{LANES, fold};
+use crate::product::{Lanes, PANEL, PASS, padded, products};
 use crate::scalar::product_shape;
-use crate::x86_64::product::{Lanes, PANEL, PASS, padded, products};
 use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_storeu_ps};
 
 // 6 * 4 sums leave eight registers for operands.

@@ -1,6 +1,6 @@
 //! From a file's bytes to a decoder: every weight decoded once into the layout its kernels read.
 
-use crate::decode::{self, Rows};
+use crate::decode;
 use crate::half_linear::{Half, HalfLinear};
 use crate::{Gguf, RunError};
 use lfmq_core::{Ffn, Mixer, MoeSpec, TensorId, TensorRole as R};
@@ -8,8 +8,7 @@ use lfmq_gguf_wire::{GgmlType, names};
 use lfmq_ops::attention::Attention;
 use lfmq_ops::conv::ShortConv;
 use lfmq_ops::{
-    Block32, Block256, BlockLinear, Blocks, Decoder, DecoderConfig, DenseFfn, Embedding, F32Linear, Layer, Linear, Moe,
-    OpsError, Routing,
+    BlockLinear, Decoder, DecoderConfig, DenseFfn, Embedding, F32Linear, Form, Layer, Linear, Moe, OpsError, Routing,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -141,7 +140,7 @@ impl Gguf {
         match ty {
             Some(GgmlType::F16) => self.half(index, (rows, cols), Half::F16),
             Some(GgmlType::BF16) => self.half(index, (rows, cols), Half::BF16),
-            _ => self.decoded(index, (rows, cols)),
+            ty => self.decoded(index, (rows, cols), ty.and_then(decode::form)),
         }
     }
 
@@ -158,40 +157,26 @@ impl Gguf {
         Ok(Matrix::Half(Arc::new(HalfLinear { rows, cols, half, patterns, activation, kernels })))
     }
 
-    fn decoded(&self, index: usize, (rows, cols): (usize, usize)) -> Result<Matrix, RunError> {
-        let parts = self.in_parallel(index, rows, cols, |ty, bytes| {
-            let rows = decode::rows(ty, bytes);
-            rows.finite().then_some(rows)
-        })?;
-        let mut floats = Vec::new();
-        let mut of32 = Block32 { rows, cols, ..Block32::default() };
-        let mut of256 = Block256 { rows, cols, ..Block256::default() };
-        for part in parts {
-            match part {
-                Rows::Float(part) => reserved(&mut floats, rows * cols).extend_from_slice(&part),
-                Rows::Of32(part) => {
-                    reserved(&mut of32.codes, rows * cols).extend_from_slice(&part.codes);
-                    of32.scales.extend_from_slice(&part.scales);
-                    of32.mins.extend_from_slice(&part.mins);
-                }
-                Rows::Of256(part) => {
-                    reserved(&mut of256.codes, rows * cols).extend_from_slice(&part.codes);
-                    of256.scales.extend_from_slice(&part.scales);
-                    of256.sub_scales.extend_from_slice(&part.sub_scales);
-                    of256.mins.extend_from_slice(&part.mins);
-                    of256.sub_mins.extend_from_slice(&part.sub_mins);
-                }
-            }
-        }
-        let blocks = if !of32.codes.is_empty() {
-            Blocks::B32(of32)
-        } else if !of256.codes.is_empty() {
-            Blocks::B256(of256)
-        } else {
-            return F32Linear::new(rows, cols, floats).map(|m| Matrix::F32(Arc::new(m))).map_err(|e| self.parts(e));
+    fn decoded(&self, index: usize, (rows, cols): (usize, usize), form: Option<Form>) -> Result<Matrix, RunError> {
+        let Some(form) = form else {
+            let parts = self.in_parallel(index, rows, cols, |ty, bytes| {
+                let rows = decode::rows(ty, bytes);
+                rows.finite().then(|| rows.into_f32())
+            })?;
+            let linear = F32Linear::new(rows, cols, parts.concat());
+            return linear.map(|m| Matrix::F32(Arc::new(m))).map_err(|e| self.parts(e));
         };
-        let linear = BlockLinear::new(blocks, self.options.activation, self.options.kernels);
-        linear.map(|m| Matrix::Blocks(Arc::new(m))).map_err(|e| self.parts(e))
+        let read = |run: Range<usize>| {
+            let (n, start) = (run.len(), run.start);
+            let (ty, bytes) = self.row_bytes(index, run, n * cols)?;
+            let decoded = decode::rows(ty, bytes);
+            if decoded.finite() { Ok(decoded.into_blocks(n, cols)) } else { Err(self.not_finite(index, start).into()) }
+        };
+        let linear = BlockLinear::read(rows, cols, form, self.options.activation, self.options.kernels, read);
+        linear.map(|m| Matrix::Blocks(Arc::new(m))).map_err(|e: LoadError| match e {
+            LoadError::Run(e) => *e,
+            LoadError::Ops(e) => self.parts(e),
+        })
     }
 
     /// Applies `read` to runs of rows on the current pool; `None` of it means a value that is not finite.
@@ -232,7 +217,20 @@ impl Gguf {
     }
 }
 
-fn reserved<T>(to: &mut Vec<T>, all: usize) -> &mut Vec<T> {
-    to.reserve_exact(all - to.len().min(all));
-    to
+/// What can go wrong while a matrix is laid out.
+enum LoadError {
+    Run(Box<RunError>),
+    Ops(OpsError),
+}
+
+impl From<RunError> for LoadError {
+    fn from(e: RunError) -> Self {
+        Self::Run(Box::new(e))
+    }
+}
+
+impl From<OpsError> for LoadError {
+    fn from(e: OpsError) -> Self {
+        Self::Ops(e)
+    }
 }

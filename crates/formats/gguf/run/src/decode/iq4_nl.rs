@@ -3,7 +3,7 @@
 use super::{Block32, bits};
 
 /// The levels: denser around zero, asymmetric.
-const TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(super) static TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// 16 bytes of table indices, shared with IQ4_XS.
 pub(super) fn levels(bytes: &[u8; 16]) -> [i8; 32] {

@@ -2,7 +2,7 @@
 //! ties, outliers, scales near the binary16 limit), and the digest of the f32 values that both the gguf package and
 //! llama.cpp's own code give for them.
 
-use super::{Rows, rows};
+use super::{form, ops, rows};
 use lfmq_gguf_wire::GgmlType;
 use sha2::{Digest, Sha256};
 
@@ -50,32 +50,23 @@ fn every_type_decodes_to_the_known_values() {
     assert_eq!(ANSWERS.len() + 1, GgmlType::all().count(), "every type but F32");
 }
 
-/// What products are made of: the kernels' own widening of the same codes gives the same bits.
+/// What products are made of: every type fits the form it is kept in, and the kernels' own widening of it gives the same
+/// bits.
 #[test]
 fn kernels_widen_to_the_same_values() {
     for (ty, ..) in ANSWERS {
-        let blocks = blocks(ty);
-        let mut widened = vec![0.0; 32 * 256];
+        let Some(form) = form(ty) else { continue };
+        let expected = rows(ty, &blocks(ty)).into_f32();
         for kernels in lfmq_kernels::Kernels::available() {
-            match rows(ty, &blocks) {
-                Rows::Float(_) => continue,
-                Rows::Of32(r) => {
-                    let (codes, scales, mins) = (&r.codes, &r.scales, &r.mins);
-                    (kernels.widen_b32)(&lfmq_kernels::Rows32 { cols: 256, codes, scales, mins }, &mut widened);
-                }
-                Rows::Of256(r) => {
-                    let rows = lfmq_kernels::Rows256 {
-                        cols: 256,
-                        codes: &r.codes,
-                        scales: &r.scales,
-                        sub_scales: &r.sub_scales,
-                        mins: &r.mins,
-                        sub_mins: &r.sub_mins,
-                    };
-                    (kernels.widen_b256)(&rows, &mut widened);
-                }
-            }
-            let expected = rows(ty, &blocks).into_f32();
+            let read = |rows: std::ops::Range<usize>| {
+                let all = blocks(ty);
+                let per_row = all.len() / 32;
+                let part = &all[rows.start * per_row..rows.end * per_row];
+                Ok::<_, ops::OpsError>(super::rows(ty, part).into_blocks(rows.len(), 256))
+            };
+            let linear = ops::BlockLinear::read(32, 256, form, lfmq_core::Activation::Runtime, kernels, read);
+            let mut widened = vec![0.0_f32; 32 * 256];
+            linear.unwrap().widen(0..32, &mut widened);
             let same = expected.iter().zip(&widened).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same, "{ty} on {}", kernels.name);
         }

@@ -22,6 +22,8 @@ mod tq1_0;
 mod tq2_0;
 
 use lfmq_gguf_wire::GgmlType;
+use lfmq_kernels::Coding;
+use lfmq_ops::{self as ops, BlockKind, Blocks, Factor, Form};
 
 /// 32 weights: `scale * code`, then `+ min` where the type has minima.
 pub(crate) struct Block32 {
@@ -131,7 +133,43 @@ fn rows256<const N: usize>(bytes: &[u8], minima: bool, unpack: fn(&[u8; N]) -> B
     Rows::Of256(rows)
 }
 
+/// How matrices of a type are kept; `None` for floats.
+pub(crate) fn form(ty: GgmlType) -> Option<Form> {
+    use GgmlType as T;
+    let (coding, block, minima) = match ty {
+        T::F32 | T::F16 | T::BF16 => return None,
+        T::Q4_0 => (Coding::Four { offset: 8 }, BlockKind::Of32, false),
+        T::Q4_1 => (Coding::Four { offset: 0 }, BlockKind::Of32, true),
+        T::Q5_0 => (Coding::Five { offset: 16 }, BlockKind::Of32, false),
+        T::Q5_1 => (Coding::Five { offset: 0 }, BlockKind::Of32, true),
+        T::Q8_0 => (Coding::Byte, BlockKind::Of32, false),
+        T::IQ4_NL => (Coding::Table(&iq4_nl::TABLE), BlockKind::Of32, false),
+        T::MXFP4 => (Coding::Table(&mxfp4::LEVELS), BlockKind::Of32, false),
+        T::Q2_K => (Coding::Four { offset: 0 }, BlockKind::Of256 { subs: 16 }, true),
+        T::Q3_K => (Coding::Four { offset: 8 }, BlockKind::Of256 { subs: 16 }, false),
+        T::Q4_K => (Coding::Four { offset: 0 }, BlockKind::Of256 { subs: 8 }, true),
+        T::Q5_K => (Coding::Five { offset: 0 }, BlockKind::Of256 { subs: 8 }, true),
+        T::Q6_K => (Coding::Six { offset: 32 }, BlockKind::Of256 { subs: 16 }, false),
+        T::IQ4_XS => (Coding::Table(&iq4_nl::TABLE), BlockKind::Of256 { subs: 8 }, false),
+        T::TQ1_0 | T::TQ2_0 => (Coding::Four { offset: 8 }, BlockKind::Of256 { subs: 8 }, false),
+    };
+    // MXFP4 has powers of two far outside binary16 for scales; every other type stores binary16.
+    let factor = if ty == T::MXFP4 { Factor::F32 } else { Factor::F16 };
+    Some(Form { coding, block, factor, minima })
+}
+
 impl Rows {
+    /// The blocks of `[rows, cols]` weights; none of floats.
+    pub(crate) fn into_blocks(self, rows: usize, cols: usize) -> Blocks {
+        match self {
+            Self::Float(_) => Blocks::B32(ops::Block32::default()),
+            Self::Of32(Rows32 { codes, scales, mins }) => Blocks::B32(ops::Block32 { rows, cols, codes, scales, mins }),
+            Self::Of256(Rows256 { codes, scales, sub_scales, mins, sub_mins }) => {
+                Blocks::B256(ops::Block256 { rows, cols, codes, scales, sub_scales, mins, sub_mins })
+            }
+        }
+    }
+
     /// False when a value or a scale is infinite or not a number.
     pub(crate) fn finite(&self) -> bool {
         let finite = |v: &[f32]| v.iter().all(|x| x.is_finite());

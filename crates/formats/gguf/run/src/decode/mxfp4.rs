@@ -4,7 +4,7 @@
 use super::{Block32, bits};
 
 /// Twice the values of e2m1.
-const TABLE: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+pub(super) static LEVELS: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 fn half_power(e: u8) -> f32 {
     match e {
@@ -15,6 +15,6 @@ fn half_power(e: u8) -> f32 {
 
 pub(super) fn unpack(block: &[u8; 17]) -> Block32 {
     let [e, codes @ ..] = block;
-    let codes = bits::nibbles(codes).map(|q| TABLE.get(usize::from(q)).copied().unwrap_or_default());
+    let codes = bits::nibbles(codes).map(|q| LEVELS.get(usize::from(q)).copied().unwrap_or_default());
     Block32 { codes, scale: half_power(*e), min: 0.0 }
 }

@@ -4,16 +4,16 @@
 use crate::bodies::LANES;
 
 /// Columns of one pass: a tile's rows of `x` stay in the first-level cache while all of `w` goes by.
-pub(super) const PASS: usize = 1024;
+pub(crate) const PASS: usize = 1024;
 
 /// Rows of `w` that all of `x` meets before the next ones; bounds the lanes kept between passes.
-pub(super) const PANEL: usize = 32;
+pub(crate) const PANEL: usize = 32;
 
 /// The virtual lanes of one output between passes.
-pub(super) type Lanes = [f32; LANES];
+pub(crate) type Lanes = [f32; LANES];
 
 /// What is left of rows after whole groups of 16 columns, padded with zeros.
-pub(super) fn padded(rest: &[f32]) -> Lanes {
+pub(crate) fn padded(rest: &[f32]) -> Lanes {
     let mut lanes = [0.0; LANES];
     lanes[..rest.len()].copy_from_slice(rest);
     lanes
@@ -77,4 +77,4 @@ macro_rules! products {
         }
     };
 }
-pub(super) use products;
+pub(crate) use products;

@@ -1,0 +1,18 @@
+//! 8-bit products on the baseline: widening multiplications and pairwise sums.
+
+use super::wide128::operations128;
+use crate::strips::one_by_one;
+use std::arch::aarch64::{vget_low_s8, vmull_high_s8, vmull_s8, vpaddlq_s16, vpaddq_s32, vreinterpretq_s8_s32};
+
+operations128!("neon");
+
+#[target_feature(enable = "neon")]
+#[inline]
+fn dot<const SIGNED: bool>(sums: Ints, codes: Codes, four: [i8; 4]) -> Ints {
+    let four = vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(four.map(|a| a as u8))));
+    let low = vpaddlq_s16(vmull_s8(vget_low_s8(codes), vget_low_s8(four)));
+    let high = vpaddlq_s16(vmull_high_s8(codes, four));
+    vaddq_s32(sums, vpaddq_s32(low, high))
+}
+
+strip_products!("neon", one_by_one, [4, 2, 1]);

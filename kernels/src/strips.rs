@@ -1,0 +1,289 @@
+//! The products of strips of weights. Every rung walks strips alike; what it brings is a register of `LANES` rows and a
+//! few operations on it, which the macro finds by name in the module it is used in:
+//!
+//! - types `Codes` (4 codes of each row), `Ints`, `Floats` (one of each row), and `SIGNED_BIAS`, what `signed` adds;
+//! - `load`, `keep` (bits of each byte), `shl`, `shr` (bits may cross bytes), `either`, `choose`, `signed`: unpacking;
+//! - `dot::<SIGNED>(sums, codes, four)`: adds the products of each row's four codes with four activations; for
+//!   `two_by_two` also `two_dots(sums, codes, acts)`, of several groups with two tokens;
+//! - `splat`, `plus`, `times`, `subs`, `pair`, `plus_pair`: integers; `factors`, `floats`, `by`, `fma`, `put`: floats.
+
+/// Defines `gemm_b32` and `gemm_b256` on the operations in scope. So many tokens as the heights say meet a strip at once,
+/// `one_by_one` or `two_by_two`.
+macro_rules! strip_products {
+    ($features:literal, $walk:ident, [$($height:literal),*]) => {
+        /// The registers of one chunk: a group each.
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn unpack(coding: Coding, chunk: &[u8], part: usize) -> [Codes; 8] {
+            let (planes, _) = chunk.as_chunks::<64>();
+            let mut planes = planes.iter();
+            let mut plane = || {
+                let plane = planes.next().map_or(&[0; 64], |p| p);
+                load(&plane.as_chunks::<{ 4 * LANES }>().0[part])
+            };
+            if coding == Coding::Byte {
+                let p = [plane(), plane(), plane(), plane(), plane(), plane(), plane(), plane()];
+                return [signed(p[0]), signed(p[1]), signed(p[2]), signed(p[3]), signed(p[4]), signed(p[5]),
+                    signed(p[6]), signed(p[7])];
+            }
+            let n = [plane(), plane(), plane(), plane()];
+            let mut codes = [keep(n[0], 15), keep(n[1], 15), keep(n[2], 15), keep(n[3], 15), keep(shr::<4>(n[0]), 15),
+                keep(shr::<4>(n[1]), 15), keep(shr::<4>(n[2]), 15), keep(shr::<4>(n[3]), 15)];
+            match coding {
+                Coding::Byte | Coding::Four { .. } => {}
+                Coding::Five { .. } => {
+                    let h = plane();
+                    let high = [shl::<4>(h), shl::<3>(h), shl::<2>(h), shl::<1>(h), h, shr::<1>(h), shr::<2>(h),
+                        shr::<3>(h)];
+                    for g in 0..8 {
+                        codes[g] = either(codes[g], keep(high[g], 16));
+                    }
+                }
+                Coding::Six { .. } => {
+                    for half in 0..2 {
+                        let h = plane();
+                        let high = [shl::<4>(h), shl::<2>(h), h, shr::<2>(h)];
+                        for g in 0..4 {
+                            codes[4 * half + g] = either(codes[4 * half + g], keep(high[g], 48));
+                        }
+                    }
+                }
+                Coding::Table(table) => {
+                    for code in &mut codes {
+                        *code = signed(choose(table, *code));
+                    }
+                }
+            }
+            codes
+        }
+
+        /// What registers of this coding exceed the codes by.
+        fn bias(coding: Coding) -> i32 {
+            if is_signed(coding) { SIGNED_BIAS } else { coding.offset() }
+        }
+
+        fn is_signed(coding: Coding) -> bool {
+            matches!(coding, Coding::Byte | Coding::Table(_))
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize) {
+            w.check();
+            let n = x.count(w.cols);
+            output_shape(n, w.rows, out.len(), ldo);
+            let mut first = 0;
+            while first < n {
+                let out = &mut out[first * ldo..];
+                first += match (n - first, is_signed(w.coding)) {
+                    $((have, false) if have >= $height => tokens_b32::<$height, false>(x, first, w, out, ldo),)*
+                    $((have, true) if have >= $height => tokens_b32::<$height, true>(x, first, w, out, ldo),)*
+                    _ => unreachable!("tokens are left"),
+                };
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn tokens_b32<const T: usize, const SIGNED: bool>(
+            x: &Acts32<'_>, first: usize, w: &Strips32<'_>, out: &mut [f32], ldo: usize,
+        ) -> usize {
+            let blocks = w.cols / 32;
+            let acts: [&[[[i8; 4]; 8]]; T] =
+                std::array::from_fn(|t| x.codes[(first + t) * w.cols..][..w.cols].as_chunks().0.as_chunks().0);
+            let of = |all: usize| all + first * blocks;
+            let scales: [&[f32]; T] = std::array::from_fn(|t| &x.scales[of(t * blocks)..][..blocks]);
+            let scaled: [&[f32]; T] = std::array::from_fn(|t| &x.sums[of(t * blocks)..][..blocks]);
+            let totals: [&[i16]; T] = std::array::from_fn(|t| &x.totals[of(t * blocks)..][..blocks]);
+            let (bytes, bias, minima) = (w.coding.chunk_bytes(), bias(w.coding), !w.mins.is_empty());
+            for strip in 0..w.rows.div_ceil(STRIP) {
+                let chunks = &w.codes[strip * blocks * bytes..][..blocks * bytes];
+                for part in 0..STRIP / LANES {
+                    let mut sums = [floats(splat(0)); T];
+                    for (b, chunk) in chunks.chunks_exact(bytes).enumerate() {
+                        let codes = unpack(w.coding, chunk, part);
+                        let at = (strip * blocks + b) * STRIP + part * LANES;
+                        let scale = factors(&w.scales, at);
+                        $walk!(t in T, splat(-bias * i32::from(totals[t][b])), codes, 0, 8, acts[t][b], isum => {
+                            sums[t] = fma(by(scale, scales[t][b]), floats(isum), sums[t]);
+                            if minima {
+                                sums[t] = fma_by(factors(&w.mins, at), scaled[t][b], sums[t]);
+                            }
+                        });
+                    }
+                    put_all(&sums, strip * STRIP + part * LANES, w.rows, out, ldo);
+                }
+            }
+            T
+        }
+
+        /// Stores the sums of `T` tokens for the rows from `row` on that there are.
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn put_all<const T: usize>(sums: &[Floats; T], row: usize, rows: usize, out: &mut [f32], ldo: usize) {
+            let len = LANES.min(rows.saturating_sub(row));
+            for (t, sums) in sums.iter().enumerate() {
+                let mut lanes = [0.0; LANES];
+                put(&mut lanes, *sums);
+                if len > 0 {
+                    out[t * ldo + row..][..len].copy_from_slice(&lanes[..len]);
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize) {
+            w.check();
+            let n = x.count(w.cols);
+            output_shape(n, w.rows, out.len(), ldo);
+            let mut first = 0;
+            while first < n {
+                let out = &mut out[first * ldo..];
+                first += match (n - first, is_signed(w.coding)) {
+                    $((have, false) if have >= $height => tokens_b256::<$height, false>(x, first, w, out, ldo),)*
+                    $((have, true) if have >= $height => tokens_b256::<$height, true>(x, first, w, out, ldo),)*
+                    _ => unreachable!("tokens are left"),
+                };
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn tokens_b256<const T: usize, const SIGNED: bool>(
+            x: &Acts256<'_>, first: usize, w: &Strips256<'_>, out: &mut [f32], ldo: usize,
+        ) -> usize {
+            let blocks = w.cols / 256;
+            let acts: [&[[[[i8; 4]; 8]; 8]]; T] = std::array::from_fn(|t| {
+                x.codes[(first + t) * w.cols..][..w.cols].as_chunks().0.as_chunks().0.as_chunks().0
+            });
+            let scales: [&[f32]; T] = std::array::from_fn(|t| &x.scales[(first + t) * blocks..][..blocks]);
+            let bsums: [&[[[i16; 2]; 8]]; T] =
+                std::array::from_fn(|t| x.sums[16 * (first + t) * blocks..][..16 * blocks].as_chunks().0.as_chunks().0);
+            let (bytes, bias, minima) = (w.coding.chunk_bytes(), bias(w.coding), !w.mins.is_empty());
+            for strip in 0..w.rows.div_ceil(STRIP) {
+                for part in 0..STRIP / LANES {
+                    let mut sums = [floats(splat(0)); T];
+                    for b in 0..blocks {
+                        let at = strip * blocks + b;
+                        let chunks = &w.codes[8 * at * bytes..][..8 * bytes];
+                        let sub_scales = &w.sub_scales[at * w.subs * STRIP..][..w.subs * STRIP];
+                        let mut isums = [splat(0); T];
+                        for (c, chunk) in chunks.chunks_exact(bytes).enumerate() {
+                            let codes = unpack(w.coding, chunk, part);
+                            if w.subs == 8 {
+                                let scale = subs(sub_scales, c, part);
+                                $walk!(t in T, splat(0), codes, 0, 8, acts[t][b][c], isum => {
+                                    isums[t] = plus(isums[t], times(isum, scale));
+                                });
+                            } else {
+                                let (early, late) = (subs(sub_scales, 2 * c, part), subs(sub_scales, 2 * c + 1, part));
+                                $walk!(t in T, splat(0), codes, 0, 4, acts[t][b][c], isum => {
+                                    isums[t] = plus(isums[t], times(isum, early));
+                                });
+                                $walk!(t in T, splat(0), codes, 4, 8, acts[t][b][c], isum => {
+                                    isums[t] = plus(isums[t], times(isum, late));
+                                });
+                            }
+                        }
+                        if bias != 0 {
+                            let pairs = pairs(sub_scales, w.subs, part);
+                            for t in 0..T {
+                                isums[t] = plus(isums[t], times(weigh(&pairs, &bsums[t][b]), splat(-bias)));
+                            }
+                        }
+                        let scale = factors(&w.scales, at * STRIP + part * LANES);
+                        for t in 0..T {
+                            sums[t] = fma(by(scale, scales[t][b]), floats(isums[t]), sums[t]);
+                        }
+                        if minima {
+                            let min = factors(&w.mins, at * STRIP + part * LANES);
+                            let mins = &w.sub_mins[at * w.subs * STRIP..][..w.subs * STRIP];
+                            let pairs = pairs(mins, w.subs, part);
+                            for t in 0..T {
+                                let low = floats(weigh(&pairs, &bsums[t][b]));
+                                sums[t] = fma(by(min, -scales[t][b]), low, sums[t]);
+                            }
+                        }
+                    }
+                    put_all(&sums, strip * STRIP + part * LANES, w.rows, out, ldo);
+                }
+            }
+            T
+        }
+
+        /// The sub-factors of one block, for each pair of sub-blocks of 16.
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn pairs<S: Sub>(all: &[S], per_block: usize, part: usize) -> [Pair; 8] {
+            let mut pairs = [pair(splat(0), splat(0)); 8];
+            for (p, out) in pairs.iter_mut().enumerate() {
+                *out = if per_block == 8 {
+                    let both = subs(all, p, part);
+                    pair(both, both)
+                } else {
+                    pair(subs(all, 2 * p, part), subs(all, 2 * p + 1, part))
+                };
+            }
+            pairs
+        }
+
+        /// `Σ_sub factor * sum`.
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn weigh(pairs: &[Pair; 8], sums: &[[i16; 2]; 8]) -> Ints {
+            let mut low = splat(0);
+            for p in 0..8 {
+                low = plus_pair(low, pairs[p], sums[p]);
+            }
+            low
+        }
+
+        /// The sub-factors of sub-block `s`.
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn subs<S: Sub>(all: &[S], s: usize, part: usize) -> Ints {
+            widen(&all[s * STRIP + part * LANES..].as_chunks::<LANES>().0[0])
+        }
+    };
+}
+pub(crate) use strip_products;
+
+/// For each token `t` of `n`: `sum` from its first value on over the products of groups `low..high`, then `then`.
+macro_rules! one_by_one {
+    ($t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident => $then:block) => {
+        for $t in 0..$n {
+            let mut $sum = $from;
+            for g in $low..$high {
+                $sum = dot::<SIGNED>($sum, $codes[g], $acts[g]);
+            }
+            $then
+        }
+    };
+}
+pub(crate) use one_by_one;
+
+/// The same with tokens in pairs, where there is more than one.
+#[cfg(target_arch = "aarch64")]
+macro_rules! two_by_two {
+    ($t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident => $then:block)
+    => {
+        if $n == 1 {
+            one_by_one!($t in $n, $from, $codes, $low, $high, $acts, $sum => $then);
+        } else {
+            for first in (0..$n).step_by(2) {
+                let from = |$t: usize| { let _ = $t; $from };
+                let sums = [from(first), from(first + 1)];
+                let one = { let $t = first; &$acts[$low..$high] };
+                let two = { let $t = first + 1; &$acts[$low..$high] };
+                for (p, $sum) in two_dots(sums, &$codes[$low..$high], one, two).into_iter().enumerate() {
+                    let $t = first + p;
+                    $then
+                }
+            }
+        }
+    };
+}
+#[cfg(target_arch = "aarch64")]
+pub(crate) use two_by_two;
+
+/// i8, or u8 of at most 127.
+pub(crate) trait Sub: Copy {}
+impl Sub for i8 {}
+impl Sub for u8 {}

@@ -110,11 +110,11 @@ pub enum Grid {
 }
 
 impl Grid {
-    /// Weights that must divide a row: the group, or 256 for a super-block layout; 1 for float.
+    /// Weights that must divide a row: the group, or 256 for a super-block layout; 1 for float and for whole rows.
     #[must_use]
     pub const fn block(&self) -> usize {
         match self {
-            Self::Float { .. } => 1,
+            Self::Float { .. } | Self::Affine { group: 0, .. } => 1,
             Self::Affine { group, .. } | Self::Codebook { group, .. } => *group,
             Self::Opaque { .. } => 256,
         }

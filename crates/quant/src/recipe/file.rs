@@ -4,8 +4,14 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Name and text of the recipes that come with the program.
-pub(super) static BUILT_IN: [(&str, &str); 2] = [
+pub(super) static BUILT_IN: [(&str, &str); 8] = [
     ("lfm2-4bit", include_str!("../../../../configs/recipes/lfm2-4bit.toml")),
+    ("onnx-fp16", include_str!("../../../../configs/recipes/onnx-fp16.toml")),
+    ("onnx-fp32", include_str!("../../../../configs/recipes/onnx-fp32.toml")),
+    ("onnx-q4", include_str!("../../../../configs/recipes/onnx-q4.toml")),
+    ("onnx-q4f16", include_str!("../../../../configs/recipes/onnx-q4f16.toml")),
+    ("onnx-q8", include_str!("../../../../configs/recipes/onnx-q8.toml")),
+    ("onnx-quantized", include_str!("../../../../configs/recipes/onnx-quantized.toml")),
     ("phone-4bit", include_str!("../../../../configs/recipes/phone-4bit.toml")),
 ];
 

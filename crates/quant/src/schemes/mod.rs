@@ -7,6 +7,11 @@ mod f16;
 mod f32;
 mod floats;
 mod groups;
+mod int4_g32;
+mod int4_g32_zp;
+mod int8_g32;
+mod int8_row;
+mod integers;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
@@ -49,7 +54,7 @@ pub trait Scheme: Sync {
 }
 
 /// Every scheme.
-pub static ALL: [&dyn Scheme; 18] = [
+pub static ALL: [&dyn Scheme; 22] = [
     &f32::F32,
     &f16::F16,
     &bf16::BF16,
@@ -68,6 +73,10 @@ pub static ALL: [&dyn Scheme; 18] = [
     &mxfp4::MXFP4,
     &tq1_0::TQ1_0,
     &tq2_0::TQ2_0,
+    &int4_g32::Int4G32,
+    &int4_g32_zp::Int4G32Zp,
+    &int8_g32::Int8G32,
+    &int8_row::Int8Row,
 ];
 
 /// The scheme of this name, in any case.

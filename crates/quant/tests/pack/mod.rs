@@ -12,6 +12,17 @@ pub fn pack(ty: &str, rows: &QuantizedRows) -> Vec<u8> {
             "BF16" => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
             _ => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         },
+        Payload::Codes { codes, scales, zeros } if ty.starts_with("int") => {
+            let bytes = |v: &[f32], r: usize| -> Vec<u8> {
+                let n = v.len() / rows.rows;
+                v[r * n..(r + 1) * n].iter().flat_map(|v| v.to_le_bytes()).collect()
+            };
+            let row = |r: usize| {
+                let codes = codes[r * rows.cols..(r + 1) * rows.cols].iter().map(|c| *c as u8);
+                codes.chain(bytes(scales, r)).chain(bytes(zeros, r)).collect::<Vec<_>>()
+            };
+            (0..rows.rows).flat_map(row).collect()
+        }
         Payload::Codes { codes, scales, zeros } => codes
             .chunks(32)
             .enumerate()

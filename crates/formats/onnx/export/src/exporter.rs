@@ -1,0 +1,134 @@
+use crate::options::OnnxOptions;
+use crate::pack::{Trouble, pack};
+use crate::store::{Piece, Store};
+use crate::{OnnxExportError, companions, grids, lower};
+use lfmq_core::{
+    ExportJob, ExportPlan, Exporter, Fault, Grid, Holds, PlannedFile, QuantizedRows, Sink, SourceTensor, TensorRole,
+};
+
+/// Writes ONNX.
+#[derive(Clone, Debug, Default)]
+pub struct OnnxExporter {
+    /// How.
+    pub options: OnnxOptions,
+}
+
+impl Exporter for OnnxExporter {
+    fn id(&self) -> &'static str {
+        "onnx"
+    }
+
+    fn holds(&self, grid: &Grid, role: TensorRole) -> Holds {
+        grids::holds(grid, role, self.options.float)
+    }
+
+    fn plan<'a>(&self, job: &ExportJob<'a>) -> Result<Box<dyn ExportPlan + 'a>, Fault> {
+        self.options.check()?;
+        check(job)?;
+        let lower::Lowered { graph, store } = lower::lower(job, &self.options)?;
+        let mut whole = companions::all(job, &self.options, store.files.len())?;
+        whole.insert(0, (self.options.graph_file(), graph));
+        Ok(Box::new(OnnxPlan::new(job.source.tensors(), &self.options, store, whole)))
+    }
+}
+
+/// The plan must be one of the checkpoint.
+fn check(job: &ExportJob<'_>) -> Result<(), OnnxExportError> {
+    let (tensors, planned) = (job.source.tensors(), &job.plan.tensors);
+    let refuse = |expected: String, found: String| Err(OnnxExportError::Plan { expected, found });
+    if tensors.len() != planned.len() {
+        return refuse(format!("{} tensors", tensors.len()), format!("{} tensors", planned.len()));
+    }
+    match tensors.iter().zip(planned).find(|(t, p)| t.id != p.id || (t.rows, t.cols) != p.shape) {
+        None => Ok(()),
+        Some((t, p)) => refuse(format!("{} {:?}", t.id, (t.rows, t.cols)), format!("{} {:?}", p.id, p.shape)),
+    }
+}
+
+/// A fixed layout: data files first, then the files that are known already.
+struct OnnxPlan<'a> {
+    tensors: &'a [SourceTensor],
+    store: Store,
+    files: Vec<PlannedFile>,
+    /// The content of the files after the data.
+    whole: Vec<Vec<u8>>,
+}
+
+impl<'a> OnnxPlan<'a> {
+    fn new(tensors: &'a [SourceTensor], options: &OnnxOptions, store: Store, whole: Vec<(String, Vec<u8>)>) -> Self {
+        let data = store.files.iter().enumerate();
+        let mut files: Vec<_> =
+            data.map(|(n, bytes)| PlannedFile { name: options.data_file(n), bytes: *bytes }).collect();
+        files.extend(whole.iter().map(|(name, bytes)| PlannedFile { name: name.clone(), bytes: bytes.len() as u64 }));
+        Self { tensors, store, files, whole: whole.into_iter().map(|(_, bytes)| bytes).collect() }
+    }
+
+    fn write(&self, out: &dyn Sink, file: usize, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let name = || self.files.get(file).map(|f| f.name.clone()).unwrap_or_default();
+        Ok(out.write_at(file, offset, bytes).map_err(|source| OnnxExportError::Write { file: name(), source })?)
+    }
+
+    /// Writes the packed rows from `first` on.
+    fn put(&self, out: &dyn Sink, piece: &Piece, first: usize, bytes: &[u8]) -> Result<(), Fault> {
+        let start = |row: u64| piece.offset + row * piece.stride;
+        if piece.stride == piece.row_bytes {
+            return self.write(out, piece.file, start(first as u64), bytes);
+        }
+        for (row, bytes) in (first as u64..).zip(bytes.chunks(piece.row_bytes.max(1) as usize)) {
+            self.write(out, piece.file, start(row), bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl ExportPlan for OnnxPlan<'_> {
+    fn files(&self) -> &[PlannedFile] {
+        &self.files
+    }
+
+    fn tensor_bytes(&self, index: usize) -> u64 {
+        let rows = self.tensors.get(index).map_or(0, |t| t.rows as u64);
+        self.store.pieces.get(index).map_or(0, |pieces| pieces.iter().map(|p| p.row_bytes * rows).sum())
+    }
+
+    fn write_frame(&self, out: &dyn Sink) -> Result<(), Fault> {
+        for gap in &self.store.gaps {
+            self.write(out, gap.file, gap.offset, &vec![0; gap.bytes as usize])?;
+        }
+        // The graph comes first among these and its data before it.
+        let first = self.store.files.len();
+        for (n, bytes) in self.whole.iter().enumerate() {
+            self.write(out, first + n, 0, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_rows(&self, index: usize, first_row: usize, rows: &QuantizedRows, out: &dyn Sink) -> Result<(), Fault> {
+        let found = self.tensors.get(index).zip(self.store.pieces.get(index));
+        let Some((tensor, pieces)) = found else {
+            let (expected, found) = (format!("an index below {}", self.tensors.len()), index.to_string());
+            return Err(OnnxExportError::Rows { tensor: String::new(), expected, found }.into());
+        };
+        let mismatch =
+            |expected: String, found: String| OnnxExportError::Rows { tensor: tensor.name.clone(), expected, found };
+        let last_row = first_row.checked_add(rows.rows).filter(|last| *last <= tensor.rows);
+        if last_row.is_none() || rows.cols != tensor.cols {
+            let found = format!("{} rows of {} from row {first_row}", rows.rows, rows.cols);
+            return Err(mismatch(format!("rows within [{}, {}]", tensor.rows, tensor.cols), found).into());
+        }
+        for piece in pieces {
+            let bytes = pack(piece.pack, rows).map_err(|trouble| match trouble {
+                Trouble::Shape(found) => mismatch(format!("{:?}", piece.pack), found.to_owned()),
+                Trouble::Value(row, what) => {
+                    OnnxExportError::Value { tensor: tensor.name.clone(), row: first_row + row, what }
+                }
+            })?;
+            if bytes.len() as u64 != piece.row_bytes * rows.rows as u64 {
+                let found = format!("{} bytes", bytes.len());
+                return Err(mismatch(format!("{} bytes a row", piece.row_bytes), found).into());
+            }
+            self.put(out, piece, first_row, &bytes)?;
+        }
+        Ok(())
+    }
+}

@@ -4,6 +4,7 @@ use crate::metrics::{
     Agreement, Divergence, Greedy, Perplexity, ProbabilityShift, RouterAgreement, RouterTally, Scores, TokenScore,
     agreement, divergence, greedy, perplexity, probability_shift, score,
 };
+use crate::shards::{Shard, WindowDetail, WindowMeans, detail, per_window};
 use crate::{Side, VerifyError, Windows};
 use lfmq_core::{Executor, Fault, Observer, Session, Unit, Want};
 use rayon::prelude::*;
@@ -47,6 +48,28 @@ pub struct Drift {
     pub router: Option<RouterAgreement>,
     /// Greedy continuations.
     pub greedy: Option<Greedy>,
+    /// Means of each window, in order.
+    pub per_window: Vec<WindowMeans>,
+}
+
+impl Drift {
+    /// Sums up `scores` of windows of `context` tokens.
+    #[must_use]
+    pub fn of(scores: &Scores, context: usize, router: Option<RouterAgreement>) -> Self {
+        let per_window = per_window(scores);
+        Self {
+            context,
+            windows: per_window.len(),
+            scored: scores.per_window,
+            kld: divergence(scores),
+            perplexity: perplexity(scores),
+            agreement: agreement(scores),
+            probability: probability_shift(scores),
+            router,
+            greedy: None,
+            per_window,
+        }
+    }
 }
 
 /// Bytes of one side's logits that are held at a time.
@@ -70,10 +93,27 @@ pub fn measure(
     options: &DriftOptions,
     observer: &dyn Observer,
 ) -> Result<Drift, Fault> {
-    let (scores, router) = score_windows(yardstick, candidate, windows, observer)?;
+    Ok(measure_in_detail(yardstick, candidate, windows, None, options, observer)?.0)
+}
+
+/// The same with the scores by token, for part `shard` of `windows` only; the first part also has the greedy runs.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_in_detail(
+    yardstick: &dyn Executor,
+    candidate: &dyn Executor,
+    windows: &Windows,
+    shard: Option<Shard>,
+    options: &DriftOptions,
+    observer: &dyn Observer,
+) -> Result<(Drift, Vec<WindowDetail>), Fault> {
+    let part = shard.map_or_else(|| windows.clone(), |shard| shard.of(windows));
+    let (scores, tally) = tally_windows(yardstick, candidate, &part, observer)?;
+    let detail = detail(&scores, part.first_window(), tally.windows());
     let prompts: Vec<&[u32]> = windows
         .iter()
-        .take(options.greedy_prompts)
+        .take(if shard.is_none_or(Shard::leads) { options.greedy_prompts } else { 0 })
         .map(|w| &w[..options.greedy_prompt_tokens.clamp(1, w.len())])
         .collect();
     let continued = if prompts.is_empty() || options.greedy_tokens == 0 {
@@ -81,17 +121,8 @@ pub fn measure(
     } else {
         Some(greedy(yardstick, candidate, &prompts, options.greedy_tokens)?)
     };
-    Ok(Drift {
-        context: windows.context(),
-        windows: windows.count(),
-        scored: windows.scored(),
-        kld: divergence(&scores),
-        perplexity: perplexity(&scores),
-        agreement: agreement(&scores),
-        probability: probability_shift(&scores),
-        router,
-        greedy: continued,
-    })
+    let drift = Drift { greedy: continued, ..Drift::of(&scores, windows.context(), tally.finish()) };
+    Ok((drift, detail))
 }
 
 /// The scores of every scored position, and the agreement of routers.
@@ -104,6 +135,16 @@ pub fn score_windows(
     windows: &Windows,
     observer: &dyn Observer,
 ) -> Result<(Scores, Option<RouterAgreement>), Fault> {
+    let (scores, tally) = tally_windows(yardstick, candidate, windows, observer)?;
+    Ok((scores, tally.finish()))
+}
+
+fn tally_windows(
+    yardstick: &dyn Executor,
+    candidate: &dyn Executor,
+    windows: &Windows,
+    observer: &dyn Observer,
+) -> Result<(Scores, RouterTally), Fault> {
     let vocab = yardstick.facts().vocab;
     if candidate.facts().vocab != vocab {
         return Err(VerifyError::Vocabulary { yardstick: vocab, candidate: candidate.facts().vocab }.into());
@@ -126,7 +167,7 @@ pub fn score_windows(
         observer.advance(window.len() as u64);
     }
     observer.end();
-    Ok((scores, pair.tally.finish()))
+    Ok((scores, pair.tally))
 }
 
 /// Both models in step.

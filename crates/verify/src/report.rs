@@ -1,5 +1,7 @@
 use crate::spec::SpecDifference;
-use crate::{Drift, GateReport, LatencyReport, LlamaStatistics, TaskComparison, WeightReport, Windows};
+use crate::{
+    Drift, GateReport, LatencyReport, LlamaStatistics, Shard, TaskComparison, WeightReport, WindowDetail, Windows,
+};
 use lfmq_core::{ArtifactFile, Facts, StoredTensor};
 use serde::Serialize;
 
@@ -99,6 +101,12 @@ pub struct DriftReport {
     pub independent_oracle: Option<String>,
     /// The verdicts; `None` until judged.
     pub gates: Option<GateReport>,
+    /// Which part of the windows was scored; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// Scores by token, in a part of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Vec<WindowDetail>>,
 }
 
 impl DriftReport {
@@ -127,6 +135,8 @@ impl DriftReport {
             latency: None,
             independent_oracle: None,
             gates: None,
+            shard: None,
+            detail: None,
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Windows {
     tokens: Vec<u32>,
     /// The first token of each window before the beginning-of-sequence token took its place.
     replaced: Vec<u32>,
+    /// Index of the first window in the whole text.
+    first: usize,
 }
 
 impl Windows {
@@ -56,13 +58,32 @@ impl Windows {
         if let Some(bos) = bos {
             tokens.iter_mut().step_by(context).for_each(|first| *first = bos);
         }
-        Self { context, tokens, replaced }
+        Self { context, tokens, replaced, first: 0 }
     }
 
     /// Tokens of a window.
     #[must_use]
     pub const fn context(&self) -> usize {
         self.context
+    }
+
+    /// Index of the first window in the whole text: 0 unless these are a part of it.
+    #[must_use]
+    pub const fn first_window(&self) -> usize {
+        self.first
+    }
+
+    /// The windows `range` of these, clipped to what there is.
+    pub(crate) fn range(&self, range: std::ops::Range<usize>) -> Self {
+        let (start, end) = (range.start.min(self.count()), range.end.min(self.count()));
+        let tokens = self.tokens.iter().skip(start * self.context).take(end.saturating_sub(start) * self.context);
+        let replaced = self.replaced.iter().skip(start).take(end.saturating_sub(start));
+        Self {
+            context: self.context,
+            tokens: tokens.copied().collect(),
+            replaced: replaced.copied().collect(),
+            first: self.first + start,
+        }
     }
 
     /// Number of windows.

@@ -36,6 +36,34 @@ pub struct Divergence {
     pub max: f64,
     /// Where the largest is.
     pub max_at: Option<At>,
+    /// How many tokens lie where.
+    pub histogram: Histogram,
+}
+
+/// Tokens by the size of their divergence. Bar `i` counts those from `10^(first + i / per_decade)` nats up to the next
+/// bar; the first bar also what is below it, the last what is above.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Histogram {
+    /// Power of ten at which the first bar begins.
+    pub first: i32,
+    /// Bars of a power of ten.
+    pub per_decade: u32,
+    /// Tokens in each bar.
+    pub counts: Vec<u64>,
+}
+
+impl Histogram {
+    /// From 10^-8, where f32 logits end, to 100 nats, in quarters of a power of ten.
+    fn of(values: &[f64]) -> Self {
+        let (first, per_decade) = (-8, 4);
+        let mut counts = vec![0; 40];
+        for value in values {
+            // The cast keeps 0 (minus infinity) and NaN in the first bar.
+            let bar = ((libm::log10(*value) - f64::from(first)) * f64::from(per_decade)).floor() as usize;
+            counts[bar.min(39)] += 1;
+        }
+        Self { first, per_decade, counts }
+    }
 }
 
 /// Sums up the divergences of all scored tokens.
@@ -60,5 +88,6 @@ pub fn divergence(scores: &Scores) -> Divergence {
         p999: quantile(&order, 0.999),
         max: quantile(&order, 1.0),
         max_at: worst.map(|(i, _)| at(i)),
+        histogram: Histogram::of(&values),
     }
 }

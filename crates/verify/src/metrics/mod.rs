@@ -9,7 +9,7 @@ mod routes;
 mod token;
 
 pub use agreement::{Agreement, agreement};
-pub use divergence::{At, Divergence, divergence};
+pub use divergence::{At, Divergence, Histogram, divergence};
 pub use greedy::{Greedy, GreedyRun, argmax, first_divergence, greedy};
 pub use perplexity::{Perplexity, perplexity};
 pub use probability::{ProbabilityShift, probability_shift};

@@ -22,12 +22,12 @@ pub struct RouterAgreement {
 /// Collects routes window by window.
 #[derive(Clone, Debug, Default)]
 pub struct RouterTally {
-    /// Per layer: sum of overlaps, identical sets, tokens.
+    /// Per layer: sum of overlaps, identical sets, tokens. Sums of windows, so that parts of a run give the same.
     layers: Vec<(f64, u64, u64)>,
-    /// Mean overlap of each finished window.
-    windows: Vec<f64>,
-    /// Sum of overlaps and number of sets in the window at hand.
-    open: (f64, u64),
+    /// The same for each finished window.
+    windows: Vec<Vec<(f64, u64, u64)>>,
+    /// The same for the window at hand.
+    open: Vec<(f64, u64, u64)>,
 }
 
 impl RouterTally {
@@ -38,8 +38,8 @@ impl RouterTally {
             return;
         }
         let layers = base.len().max(candidate.len());
-        self.layers.resize(layers.max(self.layers.len()), (0.0, 0, 0));
-        for (i, tally) in self.layers.iter_mut().enumerate() {
+        self.open.resize(layers.max(self.open.len()), (0.0, 0, 0));
+        for (i, tally) in self.open.iter_mut().enumerate() {
             // A layer that routes on one side only agrees on nothing.
             let (b, c) = (base.get(i).map_or(&[][..], Vec::as_slice), candidate.get(i).map_or(&[][..], Vec::as_slice));
             for t in 0..b.len().max(c.len()) {
@@ -47,17 +47,31 @@ impl RouterTally {
                 tally.0 += overlap;
                 tally.1 += u64::from(b.get(t) == c.get(t));
                 tally.2 += 1;
-                self.open = (self.open.0 + overlap, self.open.1 + 1);
             }
         }
     }
 
     /// Ends a window.
     pub fn end_window(&mut self) {
-        if self.open.1 > 0 {
-            self.windows.push(self.open.0 / self.open.1 as f64);
+        let window = std::mem::take(&mut self.open);
+        if window.iter().any(|(_, _, n)| *n > 0) {
+            self.push_window(window);
         }
-        self.open = (0.0, 0);
+    }
+
+    /// Adds the sums of a finished window.
+    pub fn push_window(&mut self, window: Vec<(f64, u64, u64)>) {
+        self.layers.resize(window.len().max(self.layers.len()), (0.0, 0, 0));
+        for (sum, (overlap, same, n)) in self.layers.iter_mut().zip(&window) {
+            *sum = (sum.0 + overlap, sum.1 + same, sum.2 + n);
+        }
+        self.windows.push(window);
+    }
+
+    /// The sums of each finished window; empty for a dense model.
+    #[must_use]
+    pub fn windows(&self) -> &[Vec<(f64, u64, u64)>] {
+        &self.windows
     }
 
     /// The agreement; `None` if nothing was routed.
@@ -71,10 +85,16 @@ impl RouterTally {
             identical: same as f64 / n.max(1) as f64,
         };
         Some(RouterAgreement {
-            overlap: Estimate::of_clusters(&self.windows, 1),
+            overlap: Estimate::of_clusters(&self.windows.iter().map(|w| mean_overlap(w)).collect::<Vec<_>>(), 1),
             layers: self.layers.into_iter().map(share).collect(),
         })
     }
+}
+
+/// Mean overlap of a window over layers and tokens.
+fn mean_overlap(window: &[(f64, u64, u64)]) -> f64 {
+    let (sum, n) = window.iter().fold((0.0, 0), |(sum, n), layer| (sum + layer.0, n + layer.2));
+    sum / n.max(1) as f64
 }
 
 /// Share of the larger set that is in both.

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 fn start(cli: &Cli, printer: &Printer) -> anyhow::Result<commands::Done> {
     registry::select_rung(cli.global.isa.as_deref())?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.map_or(0, usize::from)).build()?;
-    pool.install(|| commands::run(&cli.command, printer))
+    pool.install(|| commands::run(cli, printer))
 }
 
 /// What clap has to say: help and version are results, the rest is a usage error (also as JSON when asked for).

@@ -4,9 +4,12 @@ use crate::args::ActivationArg;
 use crate::jobs::speaker::Speaker;
 use lfmq_core::{Activation, Executor, Exporter, Fault, Kind};
 use lfmq_gguf_export::{GgufExporter, GgufOptions};
-use lfmq_gguf_run::{Gguf, Options};
+use lfmq_gguf_run::Gguf;
 use lfmq_kernels::Kernels;
-use std::path::Path;
+use lfmq_onnx_export::{OnnxExporter, OnnxOptions};
+use lfmq_onnx_run::Onnx;
+use lfmq_quant::{QuantError, Recipe};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -18,44 +21,74 @@ pub struct Format {
     pub extension: &'static str,
     /// What it is for, in a few words.
     pub used_by: &'static str,
-    pub exporter: fn(GgufOptions) -> Box<dyn Exporter>,
+    /// The recipe of `--bits N`.
+    pub bits: fn(u8) -> Result<Recipe, QuantError>,
+    pub exporter: fn(&FormatOptions) -> Box<dyn Exporter>,
     opener: fn(&Path, Activation) -> Result<Opened, Fault>,
+}
+
+pub const FORMATS: &[Format] = &[
+    Format {
+        id: "gguf",
+        extension: "gguf",
+        used_by: "llama.cpp, LM Studio, Ollama",
+        bits: Recipe::bits,
+        exporter: |options| Box::new(GgufExporter { options: options.gguf.clone() }),
+        opener: open_gguf,
+    },
+    Format {
+        id: "onnx",
+        extension: "onnx",
+        used_by: "onnxruntime, onnxruntime-genai, transformers.js",
+        bits: |bits| Recipe::named(&format!("onnx-q{bits}")),
+        exporter: |options| Box::new(OnnxExporter { options: options.onnx.clone() }),
+        opener: open_onnx,
+    },
+];
+
+/// What was chosen for each format.
+#[derive(Clone, Debug, Default)]
+pub struct FormatOptions {
+    pub gguf: GgufOptions,
+    pub onnx: OnnxOptions,
 }
 
 /// An artifact opened for running, with the text side it carries.
 pub struct Opened {
     pub executor: Box<dyn Executor>,
-    vocabulary: Option<lfmq_text::Vocabulary>,
-    template: Option<String>,
+    words: Words,
 }
 
-pub const FORMATS: &[Format] = &[Format {
-    id: "gguf",
-    extension: "gguf",
-    used_by: "llama.cpp, LM Studio, Ollama",
-    exporter: |options| Box::new(GgufExporter { options }),
-    opener: open_gguf,
-}];
+/// Where an artifact keeps its tokenizer.
+enum Words {
+    /// Inside.
+    Vocabulary(Option<(lfmq_text::Vocabulary, Option<String>)>),
+    /// In files of this folder.
+    Folder(PathBuf),
+}
 
 fn open_gguf(path: &Path, activation: Activation) -> Result<Opened, Fault> {
-    let gguf = Gguf::open(path, Options { activation, kernels: rung() })?;
-    let (vocabulary, template) = match gguf.vocabulary()? {
-        Some(v) => {
-            let text = lfmq_text::Vocabulary {
-                tokens: v.tokens,
-                types: v.types,
-                merges: v.merges,
-                bos: v.bos,
-                eos: v.eos,
-                pad: v.pad,
-                add_bos: v.add_bos,
-                pre: v.pre.unwrap_or_default(),
-            };
-            (Some(text), v.chat_template)
-        }
-        None => (None, None),
-    };
-    Ok(Opened { executor: Box::new(gguf), vocabulary, template })
+    let gguf = Gguf::open(path, lfmq_gguf_run::Options { activation, kernels: rung() })?;
+    let words = gguf.vocabulary()?.map(|v| {
+        let vocabulary = lfmq_text::Vocabulary {
+            tokens: v.tokens,
+            types: v.types,
+            merges: v.merges,
+            bos: v.bos,
+            eos: v.eos,
+            pad: v.pad,
+            add_bos: v.add_bos,
+            pre: v.pre.unwrap_or_default(),
+        };
+        (vocabulary, v.chat_template)
+    });
+    Ok(Opened { executor: Box::new(gguf), words: Words::Vocabulary(words) })
+}
+
+fn open_onnx(path: &Path, activation: Activation) -> Result<Opened, Fault> {
+    let onnx = Onnx::open(path, lfmq_onnx_run::Options { activation, kernels: rung() })?;
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    Ok(Opened { executor: Box::new(onnx), words: Words::Folder(folder) })
 }
 
 impl Opened {
@@ -76,9 +109,13 @@ impl Opened {
     /// # Errors
     /// When it carries none, or one we do not know.
     pub fn speaker(&self) -> Result<Speaker, Fault> {
-        let vocabulary =
-            self.vocabulary.clone().ok_or_else(|| Fault::new(Kind::Input, "the artifact carries no tokenizer"))?;
-        Speaker::of_artifact(vocabulary, self.template.as_deref())
+        match &self.words {
+            Words::Folder(folder) => Speaker::of_folder(folder),
+            Words::Vocabulary(Some((vocabulary, template))) => {
+                Speaker::of_artifact(vocabulary.clone(), template.as_deref())
+            }
+            Words::Vocabulary(None) => Err(Fault::new(Kind::Input, "the artifact carries no tokenizer")),
+        }
     }
 }
 
@@ -101,6 +138,11 @@ pub fn activation(typed: ActivationArg) -> Activation {
         ActivationArg::F32 => Activation::F32,
         ActivationArg::Runtime => Activation::Runtime,
     }
+}
+
+/// The names of all formats.
+pub fn format_ids() -> Vec<&'static str> {
+    FORMATS.iter().map(|f| f.id).collect()
 }
 
 /// The format of this name.

@@ -49,7 +49,7 @@ fn json_is_one_document_also_for_errors() {
     let folder = scratch();
     let cases: [(&[&str], i32, &str); 8] = [
         (&["quantize", "no-such-model", "--bits", "4"], 3, "input"),
-        (&["quantize", "LiquidAI/LFM2-350M", "--bits", "4"], 4, "environment"),
+        (&["quantize", "LiquidAI/LFM2-350M", "--bits", "4", "--offline"], 4, "environment"),
         (&["quantize", ".", "--bits", "4"], 3, "input"),
         (&["quantize", &fixture_arg("lfm2-tiny")], 2, "usage"),
         (&["quantize", &fixture_arg("lfm2-tiny"), "--bits", "7"], 2, "usage"),
@@ -130,4 +130,38 @@ fn inspect_shows_checkpoints_and_files() {
     let shown = lfmq(folder.path(), &["inspect", &file, "--tensors"]).expect(0);
     assert!(shown.stdout.contains("lfm2moe.expert_count"), "{}", shown.stdout);
     assert!(shown.stdout.contains("blk.1.ffn_gate_exps.weight"), "{}", shown.stdout);
+}
+
+#[test]
+fn one_command_writes_two_formats() {
+    for name in ["lfm2-tiny", "lfm2-tiny-moe"] {
+        let folder = scratch();
+        let model = fixture_arg(name);
+        let mut args = vec!["quantize", &model, "--bits", "8", "--to", "gguf,onnx", "-o", "both", "--format", "json"];
+        args.extend(QUICK);
+        let json = lfmq(folder.path(), &args).expect(0).json();
+        let artifacts = json["result"]["artifacts"].as_array().expect("two artifacts").clone();
+        assert_eq!(artifacts.len(), 2);
+        for artifact in &artifacts {
+            assert!(artifact["verification"]["drift"]["kld"]["mean"]["value"].as_f64().expect("a figure") < 0.01);
+            lfmq(folder.path(), &["check", artifact["artifact"].as_str().expect("a folder")]).expect(0);
+        }
+        let shown = lfmq(folder.path(), &["inspect", "both/onnx"]).expect(0);
+        assert!(shown.stdout.contains("onnx"), "{}", shown.stdout);
+        let text = lfmq(folder.path(), &["run", "both/onnx", "--prompt", "x", "--greedy", "-n", "4"]).expect(0);
+        assert!(text.stderr.contains("tokens"), "{}", text.stderr);
+    }
+}
+
+#[test]
+fn a_format_refuses_what_it_cannot_hold_before_a_weight_is_read() {
+    let folder = scratch();
+    let run =
+        lfmq(folder.path(), &["quantize", &fixture_arg("lfm2-tiny"), "--recipe", "Q4_K_M", "--to", "onnx"]).expect(3);
+    assert!(
+        run.stderr.contains("Q6_K") && run.stderr.contains("int8-g32") && run.stderr.contains("hint:"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing was written");
 }

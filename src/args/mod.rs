@@ -3,17 +3,27 @@
 mod bench;
 mod check;
 mod doctor;
+mod fetch;
+mod formats;
 mod inspect;
+mod matrix;
 mod quantize;
+mod report;
 mod run;
+mod targets;
 mod verify;
 
 pub use bench::BenchArgs;
 pub use check::CheckArgs;
 pub use doctor::DoctorArgs;
+pub use fetch::FetchArgs;
+pub use formats::{GgufArgs, OnnxArgs, OnnxConv, OnnxFlavor, OnnxMoe, ProfileArg};
 pub use inspect::InspectArgs;
-pub use quantize::{ProfileArg, QuantizeArgs};
+pub use matrix::{EmitArg, MatrixArgs};
+pub use quantize::QuantizeArgs;
+pub use report::{ReportArgs, ReportCommand};
 pub use run::RunArgs;
+pub use targets::TargetsArgs;
 pub use verify::{ActivationArg, DriftArgs, VerifyArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -52,6 +62,9 @@ pub struct GlobalArgs {
     #[arg(long, global = true, env = "LFMQ_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024),
           help_heading = "Global options")]
     pub threads: Option<u16>,
+    /// Never go to the network; use what the hub cache has (also HF_HUB_OFFLINE=1).
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub offline: bool,
     /// Kernel rung to use instead of the best this machine has (see `lfmq doctor`).
     #[arg(long, global = true, env = "LFMQ_ISA", value_name = "RUNG", help_heading = "Global options")]
     pub isa: Option<String>,
@@ -81,6 +94,8 @@ pub enum Color {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Bring a checkpoint from the hub into the local cache.
+    Fetch(FetchArgs),
     /// Quantize a checkpoint, write the artifact and prove it.
     Quantize(QuantizeArgs),
     /// Measure how far an artifact drifts from its checkpoint, and gate on it.
@@ -93,6 +108,12 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Check an artifact folder against its digests.
     Check(CheckArgs),
+    /// Make pages, tables and JUnit of reports, compare runs, merge shards.
+    Report(ReportArgs),
+    /// Write the job matrix of models and targets for a CI engine.
+    Matrix(MatrixArgs),
+    /// Show the device targets lfmq knows, and why they are built as they are.
+    Targets(TargetsArgs),
     /// Show kernel rungs, formats, schemes and environment switches.
     Doctor(DoctorArgs),
 }
@@ -101,6 +122,10 @@ impl Command {
     /// The word for the JSON document.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Fetch(_) => "fetch",
+            Self::Targets(_) => "targets",
+            Self::Report(_) => "report",
+            Self::Matrix(_) => "matrix",
             Self::Quantize(_) => "quantize",
             Self::Verify(_) => "verify",
             Self::Bench(_) => "bench",

@@ -26,8 +26,16 @@ pub struct VerifyArgs {
     /// Write the report as Markdown.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+    /// Score only part I of N of the windows and keep the scores by token; `lfmq report merge` puts parts together.
+    /// The first part also measures what is not about windows.
+    #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with_all = ["kld_base", "llama_compatible"])]
+    pub shard: Option<lfmq_verify::Shard>,
     #[command(flatten)]
     pub drift: DriftArgs,
+}
+
+fn shard(text: &str) -> Result<lfmq_verify::Shard, String> {
+    lfmq_verify::Shard::parse(text).ok_or_else(|| "expected I/N with 1 <= I <= N, e.g. 3/16".to_owned())
 }
 
 /// What is measured, shared by `quantize` and `verify`.

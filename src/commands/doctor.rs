@@ -8,11 +8,15 @@ use lfmq_kernels::Kernels;
 use serde_json::json;
 
 /// Every environment switch: name and what it does.
-const SWITCHES: [(&str, &str); 7] = [
+const SWITCHES: [(&str, &str); 11] = [
     ("LFMQ_THREADS", "threads; results do not depend on it"),
     ("LFMQ_ISA", "kernel rung instead of the best"),
-    ("HF_HUB_CACHE", "hub cache searched for ids"),
+    ("HF_HUB_CACHE", "the hub cache"),
     ("HF_HOME", "its parent, if HF_HUB_CACHE is not set"),
+    ("HF_ENDPOINT", "a mirror of the hub"),
+    ("HF_TOKEN", "sent to the hub only"),
+    ("HF_TOKEN_PATH", "a file with the token"),
+    ("HF_HUB_OFFLINE", "1: never go to the network"),
     ("NO_COLOR", "no colour"),
     ("COLUMNS", "width of tables"),
     ("RUST_BACKTRACE", "1 shows where a bug of ours happened"),
@@ -50,6 +54,7 @@ pub fn run(_: &DoctorArgs, printer: &Printer) -> anyhow::Result<Done> {
     let mut switches = Table::new(&[("", Align::Left), ("", Align::Left), ("", Align::Left)]);
     for (name, meaning) in SWITCHES {
         let value = std::env::var(name).unwrap_or_default();
+        let value = if name == "HF_TOKEN" && !value.is_empty() { "(set)".to_owned() } else { value };
         switches.toned([(name.to_owned(), None), (meaning.to_owned(), Some(Tone::Dim)), (value, None)]);
     }
     printer.table(&switches);

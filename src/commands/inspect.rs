@@ -4,20 +4,26 @@ use super::Done;
 use crate::args::InspectArgs;
 use crate::jobs::{model, size};
 use crate::printer::{Align, Printer, Table, Tone};
+use crate::registry::Opened;
 use anyhow::Result;
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{Fault, Ffn, Mixer, ModelSpec, TensorSource};
+use lfmq_core::{Activation, Fault, Ffn, Mixer, ModelSpec, TensorSource};
 use lfmq_text::card_for;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub fn run(args: &InspectArgs, printer: &Printer) -> Result<Done> {
+pub fn run(args: &InspectArgs, offline: bool, printer: &Printer) -> Result<Done> {
     let path = Path::new(&args.path);
-    if path.is_file() || (path.is_dir() && !path.join("config.json").is_file()) {
-        return artifact(&model::artifact_file(path)?, args.tensors, printer);
+    if path.is_file() || (path.is_dir() && !model::is_checkpoint(path)) {
+        let file = model::artifact_file(path)?;
+        return if file.extension().is_some_and(|e| e == "gguf") {
+            gguf(&file, args.tensors, printer)
+        } else {
+            executable(&file, printer)
+        };
     }
-    checkpoint(&model::resolve(&args.path)?, args.tensors, printer)
+    checkpoint(&model::resolve(&args.path, offline, printer.observer())?, args.tensors, printer)
 }
 
 fn checkpoint(folder: &Path, tensors: bool, printer: &Printer) -> Result<Done> {
@@ -90,7 +96,20 @@ fn shape(spec: &ModelSpec, put: &mut impl FnMut(&str, String)) {
     put("context", format!("{}", spec.max_positions));
 }
 
-fn artifact(file: &Path, tensors: bool, printer: &Printer) -> Result<Done> {
+/// A format that holds a graph: what its executor makes of it.
+fn executable(file: &Path, printer: &Printer) -> Result<Done> {
+    let (opened, _) = Opened::timed(file, Activation::Runtime)?;
+    let facts = opened.executor.facts();
+    printer.line(&printer.tone(&file.display().to_string(), Tone::Strong));
+    let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]);
+    table.row(["what".to_owned(), facts.what.clone()]);
+    table.row(["parameters".to_owned(), format!("{} ({})", facts.parameters, size::show(facts.weight_bytes))]);
+    table.row(["logits".to_owned(), format!("{} wide", facts.vocab)]);
+    printer.table(&table);
+    Ok(json!({"kind": facts.what, "facts": facts}).into())
+}
+
+fn gguf(file: &Path, tensors: bool, printer: &Printer) -> Result<Done> {
     let inspection = lfmq_gguf_run::inspect(file).map_err(Fault::from)?;
     printer.line(&printer.tone(&file.display().to_string(), Tone::Strong));
     printer.line(&format!(

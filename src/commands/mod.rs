@@ -3,15 +3,19 @@
 mod bench;
 mod check;
 mod doctor;
+mod fetch;
 mod inspect;
+mod matrix;
 mod plan;
 mod proof;
 mod quantize;
+mod report;
 mod run;
+mod targets;
 mod verdicts;
 mod verify;
 
-use crate::args::Command;
+use crate::args::{Cli, Command};
 use crate::failure::Failure;
 use crate::printer::Printer;
 use serde_json::Value;
@@ -28,17 +32,22 @@ impl From<Value> for Done {
     }
 }
 
-/// Runs `command`.
+/// Runs the command.
 ///
 /// # Errors
 /// Whatever stopped it.
-pub fn run(command: &Command, printer: &Printer) -> anyhow::Result<Done> {
-    match command {
-        Command::Quantize(args) => quantize::run(args, printer),
-        Command::Verify(args) => verify::run(args, printer),
+pub fn run(cli: &Cli, printer: &Printer) -> anyhow::Result<Done> {
+    let offline = cli.global.offline;
+    match &cli.command {
+        Command::Fetch(args) => fetch::run(args, offline, printer),
+        Command::Targets(args) => targets::run(args, printer),
+        Command::Report(args) => report::run(args, printer),
+        Command::Matrix(args) => matrix::run(args, printer),
+        Command::Quantize(args) => quantize::run(args, offline, printer),
+        Command::Verify(args) => verify::run(args, offline, printer),
         Command::Bench(args) => bench::run(args, printer),
         Command::Run(args) => run::run(args, printer),
-        Command::Inspect(args) => inspect::run(args, printer),
+        Command::Inspect(args) => inspect::run(args, offline, printer),
         Command::Check(args) => check::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
     }

@@ -7,17 +7,18 @@ use crate::args::DriftArgs;
 use crate::failure::Failure;
 use crate::jobs::speaker::Speaker;
 use crate::jobs::text::Text;
-use crate::printer::Printer;
+use crate::printer::{Printer, Tone};
 use crate::registry::{self, Opened, activation};
 use anyhow::{Context, Result};
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{ArtifactFile, Executor, Fault, Kind, TensorId, TensorSource};
+use lfmq_core::{ArtifactFile, Executor, Fault, Kind, StoredTensor, TensorId, TensorSource};
 use lfmq_gguf_wire::names::tensor_name;
 use lfmq_quant::Importance;
 use lfmq_reference::Reference;
+use lfmq_targets::Target;
 use lfmq_verify::{
-    ArtifactFacts, DriftOptions, DriftReport, GateFile, Generate, LatencyOptions, Limits, TaskComparison, TextFacts,
-    Verdict, WindowOptions, Windows, drift, latency, spec, tasks, weights,
+    ArtifactFacts, DriftOptions, DriftReport, GateFile, Generate, LatencyOptions, Limits, Shard, TaskComparison,
+    TextFacts, Verdict, WindowOptions, Windows, drift, latency, spec, tasks, weights,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,15 +32,19 @@ const LATENCY_BUDGET: Duration = Duration::from_secs(6);
 
 /// What is to be proved, and against what.
 pub struct Proof<'a> {
-    pub artifact: &'a Path,
+    pub artifact: PathBuf,
     pub files: Vec<ArtifactFile>,
     pub checkpoint: &'a Checkpoint,
     pub importance: Option<&'a Importance>,
     pub what: &'a DriftArgs,
+    /// Targets whose own limits are judged too.
+    pub targets: &'a [Target],
     pub report: Option<&'a Path>,
     pub markdown: Option<&'a Path>,
     pub save_kld_base: Option<&'a Path>,
     pub llama_compatible: bool,
+    /// The part of the windows to score; `None`: all.
+    pub shard: Option<Shard>,
 }
 
 /// Runs the proof and prints its table.
@@ -48,20 +53,26 @@ pub struct Proof<'a> {
 /// Anything that keeps it from running to its end. A gate that fails is in the result, not an error.
 pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
     let gates = gates(proof.what)?;
-    let (opened, load_ms) = Opened::timed(proof.artifact, activation(proof.what.activations))?;
+    let (opened, load_ms) = Opened::timed(&proof.artifact, activation(proof.what.activations))?;
     let candidate = opened.executor.as_ref();
     let yardstick = Reference::open(proof.checkpoint, registry::rung()).map_err(Fault::from)?;
-    let name = proof.artifact.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = artifact_name(&proof.artifact);
+    let mut artifact = ArtifactFacts::new(name, proof.files.clone(), candidate.facts());
+    // A graph's matrices are folded, tied and padded in many ways: the checkpoint knows how many weights there are.
+    let weights = proof.checkpoint.spec().parameters().max(1);
+    artifact.bits_per_weight = 8.0 * candidate.facts().weight_bytes as f64 / weights as f64;
     let mut report = DriftReport::new(
         concat!("lfmq ", env!("CARGO_PKG_VERSION")),
-        ArtifactFacts::new(name, proof.files.clone(), candidate.facts()),
+        artifact,
         candidate.facts(),
         proof.checkpoint.name(),
         yardstick.facts(),
     );
     let mut complaints = Vec::new();
     report.spec = candidate.spec().map(|found| spec::compare(proof.checkpoint.spec(), found));
-    if let Some(stored) = candidate.weights() {
+    // What is not about windows is measured once.
+    let leads = proof.shard.is_none_or(Shard::leads);
+    if let Some(stored) = candidate.weights().filter(|_| leads) {
         let importance = |id: &TensorId, cols: usize| {
             let importance = proof.importance?;
             importance.weights(&tensor_name(*id), id.role.expert(), cols).ok().flatten()
@@ -82,9 +93,16 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
     report.text = Some(TextFacts::new(text.name, text.sha256, tokens.len(), &windows));
     printer.detail(&format!("{} tokens, windows of {}", tokens.len(), windows.context()));
     let options = DriftOptions::default();
-    report.drift = Some(drift::measure(&yardstick, candidate, &windows, &options, printer.observer())?);
-    report.tasks = score_tasks(proof, &speaker, &yardstick, candidate, printer)?;
-    if !proof.what.no_latency {
+    let (drift, detail) =
+        drift::measure_in_detail(&yardstick, candidate, &windows, proof.shard, &options, printer.observer())?;
+    report.drift = Some(drift);
+    if proof.shard.is_some() {
+        (report.shard, report.detail) = (proof.shard, Some(detail));
+    }
+    if leads {
+        report.tasks = score_tasks(proof, &speaker, &yardstick, candidate, printer)?;
+    }
+    if leads && !proof.what.no_latency {
         let options = LatencyOptions { budget: Some(LATENCY_BUDGET), ..LatencyOptions::default() };
         report.latency = Some(latency::measure(candidate, &options, Some(load_ms), printer.observer())?);
     }
@@ -94,10 +112,27 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
     if let Some(figures) = &report.llama_compatible {
         verdicts::show_llama(figures, printer);
     }
+    for target in proof.targets {
+        complaints.extend(judge_target(target, &report, &gates, &stored, printer)?);
+    }
     let value = serde_json::to_value(&report)?;
     save(proof.report, || serde_json::to_string_pretty(&value).unwrap_or_default() + "\n")?;
     save(proof.markdown, || report.markdown())?;
-    Ok(Done { failure: failure(&report, complaints), value })
+    // A target's limits stand in place of the general ones.
+    let general = proof.targets.is_empty();
+    // A part proves nothing alone: the whole is judged where the parts are merged.
+    let failure = if proof.shard.is_some() { None } else { failure(&report, complaints, general) };
+    Ok(Done { failure, value })
+}
+
+/// The file's name; where runtimes fix it (`model.onnx`), with its folder's in front.
+fn artifact_name(file: &Path) -> String {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = file.parent().map(name).filter(|folder| !folder.is_empty());
+    match folder {
+        Some(folder) if file.file_stem().is_some_and(|s| s == "model") => format!("{folder}/{}", name(file)),
+        _ => name(file),
+    }
 }
 
 /// Limits from a file or our own, with `--max-kld` on top.
@@ -111,6 +146,28 @@ fn gates(what: &DriftArgs) -> Result<GateFile, Fault> {
         }
     };
     Ok(gates.with(Limits { kld_mean_max: what.max_kld, ..Limits::default() }))
+}
+
+/// Judges the report by a target's limits and budget, and tells the verdict; a complaint when it fails.
+fn judge_target(
+    target: &Target,
+    report: &DriftReport,
+    gates: &GateFile,
+    stored: &[StoredTensor],
+    printer: &Printer,
+) -> Result<Option<String>> {
+    let mut limits = serde_json::to_value(&target.gates)?;
+    if let Some(fields) = limits.as_object_mut() {
+        fields.remove("reason");
+    }
+    let judged = gates.clone().with(serde_json::from_value(limits)?).judge(report, stored);
+    let failed = judged.gates.iter().filter(|g| g.verdict == Verdict::Fail).map(|g| g.name.clone());
+    let mut trouble: Vec<String> = if judged.holds { vec![] } else { failed.collect() };
+    trouble.extend(target.too_large(report.artifact.bytes));
+    let (word, tone) = if trouble.is_empty() { ("PASS", Tone::Good) } else { ("FAIL", Tone::Bad) };
+    let line = format!("  {:<16} {} {}", target.name, printer.tone(word, tone), trouble.join(", "));
+    printer.line(line.trim_end());
+    Ok((!trouble.is_empty()).then(|| format!("target {}: {}", target.name, trouble.join(", "))))
 }
 
 fn cut(tokens: &[u32], speaker: &Speaker, what: &DriftArgs) -> Result<Windows, Fault> {
@@ -202,9 +259,9 @@ fn save(path: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), Fault>
 }
 
 /// The gates that failed, each with what it found.
-fn failure(report: &DriftReport, mut complaints: Vec<String>) -> Option<Failure> {
+fn failure(report: &DriftReport, mut complaints: Vec<String>, general: bool) -> Option<Failure> {
     let gates = report.gates.as_ref()?;
-    if !gates.holds {
+    if general && !gates.holds {
         // With `inconclusive = "fail"` what is not proven counts too.
         let judged = gates.gates.iter().filter(|g| matches!(g.verdict, Verdict::Fail | Verdict::Inconclusive));
         let proven = judged.clone().any(|g| g.verdict == Verdict::Fail);

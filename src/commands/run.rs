@@ -15,7 +15,7 @@ use serde_json::json;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub fn run(args: &RunArgs, printer: &Printer) -> Result<Done> {
-    if args.model.join("config.json").is_file() {
+    if model::is_checkpoint(&args.model) {
         let checkpoint = Checkpoint::open(&args.model).map_err(Fault::from)?;
         let speaker = Speaker::of_checkpoint(&checkpoint)?;
         let executor = Reference::open(&checkpoint, registry::rung()).map_err(Fault::from)?;

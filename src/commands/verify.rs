@@ -15,7 +15,7 @@ use lfmq_quant::Importance;
 use lfmq_verify::llama;
 use std::path::Path;
 
-pub fn run(args: &VerifyArgs, printer: &Printer) -> Result<Done> {
+pub fn run(args: &VerifyArgs, offline: bool, printer: &Printer) -> Result<Done> {
     let file = model::artifact_file(&args.artifact)?;
     if let Some(base) = &args.kld_base {
         return against_base(args, &file, base, printer);
@@ -24,7 +24,7 @@ pub fn run(args: &VerifyArgs, printer: &Printer) -> Result<Done> {
         let usage = Failure::usage("say what to compare with");
         return Err(usage.with_hint("--against CHECKPOINT, or --kld-base FILE").into());
     };
-    let checkpoint = Checkpoint::open(&model::resolve(against)?).map_err(Fault::from)?;
+    let checkpoint = Checkpoint::open(&model::resolve(against, offline, printer.observer())?).map_err(Fault::from)?;
     let importance = match &args.imatrix {
         Some(path) => {
             Some(Importance::read(path).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))?)
@@ -32,15 +32,17 @@ pub fn run(args: &VerifyArgs, printer: &Printer) -> Result<Done> {
         None => None,
     };
     let proof = Proof {
-        artifact: &file,
+        artifact: file,
         files: digests(&args.artifact)?,
         checkpoint: &checkpoint,
         importance: importance.as_ref(),
         what: &args.drift,
+        targets: &[],
         report: args.report.as_deref(),
         markdown: args.markdown.as_deref(),
         save_kld_base: args.save_kld_base.as_deref(),
         llama_compatible: args.llama_compatible,
+        shard: args.shard,
     };
     prove(&proof, printer)
 }
@@ -55,7 +57,8 @@ fn digests(artifact: &Path) -> Result<Vec<ArtifactFile>> {
         let changed = Failure::gate(format!("{name} is not what {}/SHA256SUMS says", artifact.display()));
         return Err(changed.with_hint("name the file itself to measure it all the same").into());
     }
-    Ok(report.sound.into_iter().filter(|f| f.name.ends_with(".gguf")).collect())
+    let beside = ["LICENSE", "NOTICE", "MODIFICATIONS.md", lfmq_artifact::MANIFEST];
+    Ok(report.sound.into_iter().filter(|f| !beside.contains(&f.name.as_str())).collect())
 }
 
 fn against_base(args: &VerifyArgs, file: &Path, base: &Path, printer: &Printer) -> Result<Done> {

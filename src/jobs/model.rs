@@ -1,15 +1,15 @@
-//! Where a checkpoint or an artifact lies: a folder, or a hub id that the local hub cache already has.
+//! Where a checkpoint or an artifact lies: a folder, or an id of the hub.
 
 use anyhow::Result;
-use lfmq_core::{Fault, Kind};
-use std::ffi::OsString;
+use lfmq_core::{Fault, Kind, Observer};
+use lfmq_hub::{Hub, ModelId, Overrides, Snapshot, checkpoint_files};
 use std::path::{Path, PathBuf};
 
-/// `model` as a folder, else as `org/name[@revision]` in the hub cache.
+/// `model` as a folder, else as `org/name[@revision]` fetched from the hub as far as the cache does not have it.
 ///
 /// # Errors
-/// When it is neither.
-pub fn resolve(model: &str) -> Result<PathBuf> {
+/// When it is neither, or cannot be fetched.
+pub fn resolve(model: &str, offline: bool, observer: &dyn Observer) -> Result<PathBuf> {
     let folder = PathBuf::from(model);
     if folder.is_dir() {
         return Ok(folder);
@@ -19,46 +19,33 @@ pub fn resolve(model: &str) -> Result<PathBuf> {
             .with_hint("name the folder that holds config.json and the .safetensors files")
             .into());
     }
-    let Some((id, revision)) = hub_id(model) else {
+    if !looks_like_id(model) {
         return Err(Fault::new(Kind::Input, format!("no such folder: {model}"))
             .with_hint("give a folder with config.json and .safetensors files, or a hub id such as LiquidAI/LFM2-350M")
             .into());
-    };
-    let repo = hub_cache().join(format!("models--{}", id.replace('/', "--")));
-    snapshot(&repo, revision).ok_or_else(|| {
-        Fault::new(Kind::Environment, format!("{model} is not in the hub cache ({})", repo.display()))
-            .with_hint(format!("this version does not download; `hf download {id}` fetches it, then repeat"))
-            .into()
-    })
+    }
+    Ok(fetch(model, offline, observer)?.folder)
 }
 
-/// Splits `org/name@revision`; `None` for anything that cannot be an id.
-fn hub_id(model: &str) -> Option<(&str, &str)> {
-    let (id, revision) = model.split_once('@').unwrap_or((model, "main"));
-    let (org, name) = id.split_once('/')?;
-    let word = |w: &str| {
-        !w.is_empty()
-            && !w.starts_with('.')
-            && w.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    (word(org) && word(name) && word(revision)).then_some((id, revision))
+/// Brings a checkpoint of the hub into the local cache.
+///
+/// # Errors
+/// An id that is none, or whatever keeps it from being fetched.
+pub fn fetch(id: &str, offline: bool, observer: &dyn Observer) -> Result<Snapshot, Fault> {
+    let hub = Hub::from_env(Overrides { offline, ..Overrides::default() })?;
+    Ok(hub.fetch(&id.parse::<ModelId>()?, &checkpoint_files, observer)?)
 }
 
-/// The cache that Python's tools use: `HF_HUB_CACHE`, else `HF_HOME/hub`, else `~/.cache/huggingface/hub`.
-fn hub_cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|v: &OsString| !v.is_empty()).map(PathBuf::from);
-    set("HF_HUB_CACHE").or_else(|| set("HF_HOME").map(|h| h.join("hub"))).unwrap_or_else(|| {
-        let home = set("HOME").or_else(|| set("USERPROFILE")).unwrap_or_default();
-        home.join(".cache/huggingface/hub")
-    })
+/// `org/name` with an optional revision; anything else is meant as a path.
+fn looks_like_id(model: &str) -> bool {
+    let id = model.split('@').next().unwrap_or(model);
+    id.split('/').count() == 2 && !id.starts_with(['.', '/', '~']) && model.parse::<ModelId>().is_ok()
 }
 
-/// The snapshot of a branch, tag or commit.
-fn snapshot(repo: &Path, revision: &str) -> Option<PathBuf> {
-    let commit = std::fs::read_to_string(repo.join("refs").join(revision))
-        .map_or_else(|_| revision.to_owned(), |text| text.trim().to_owned());
-    let folder = repo.join("snapshots").join(commit);
-    folder.is_dir().then_some(folder)
+/// True for a folder with a configuration and safetensors weights: a checkpoint, not an artifact.
+pub fn is_checkpoint(folder: &Path) -> bool {
+    let weights = ["model.safetensors", "model.safetensors.index.json"];
+    folder.join("config.json").is_file() && weights.iter().any(|w| folder.join(w).is_file())
 }
 
 /// The file an artifact argument means: itself, or the one artifact inside the folder (first of a split).
@@ -70,7 +57,7 @@ pub fn artifact_file(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let missing = |why: String| {
-        Fault::new(Kind::Input, why).with_hint("name a .gguf file or the folder that `lfmq quantize` wrote")
+        Fault::new(Kind::Input, why).with_hint("name a model file or the folder that `lfmq quantize` wrote")
     };
     if !path.is_dir() {
         return Err(missing(format!("no such file or folder: {}", path.display())).into());
@@ -79,13 +66,13 @@ pub fn artifact_file(path: &Path) -> Result<PathBuf> {
         std::fs::read_dir(path).map_err(|e| Fault::new(Kind::Environment, format!("{}: {e}", path.display())))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|e| e.ok().map(|e| e.path()))
-        .filter(|p| p.extension().is_some_and(|x| x == "gguf"))
+        .filter(|p| crate::registry::FORMATS.iter().any(|f| p.extension().is_some_and(|x| x == f.extension)))
         .filter(|p| !is_later_part(p))
         .collect();
     files.sort();
     match files.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(missing(format!("no .gguf file in {}", path.display())).into()),
+        [] => Err(missing(format!("no artifact in {}", path.display())).into()),
         _ => Err(missing(format!("{} holds {} artifacts", path.display(), files.len())).into()),
     }
 }
@@ -104,10 +91,11 @@ mod tests {
 
     #[test]
     fn ids_are_told_from_paths() {
-        assert_eq!(hub_id("LiquidAI/LFM2-1.2B"), Some(("LiquidAI/LFM2-1.2B", "main")));
-        assert_eq!(hub_id("LiquidAI/LFM2-1.2B@v1"), Some(("LiquidAI/LFM2-1.2B", "v1")));
-        for bad in ["LFM2", "../x/y", "a/b/c", "a/../b", "/a/b", "a/b@../c", ""] {
-            assert_eq!(hub_id(bad), None, "{bad}");
+        for id in ["LiquidAI/LFM2-1.2B", "LiquidAI/LFM2-1.2B@v1"] {
+            assert!(looks_like_id(id), "{id}");
+        }
+        for path in ["LFM2", "../x/y", "a/b/c", "./a/b", "/a/b", "a/../b", "~/a", ""] {
+            assert!(!looks_like_id(path), "{path}");
         }
     }
 

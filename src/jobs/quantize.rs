@@ -1,29 +1,46 @@
 //! What `lfmq quantize …` means: checkpoint opened, recipe and importance read, formats and output chosen.
 
 use super::{model, size};
-use crate::args::{ProfileArg, QuantizeArgs};
-use crate::registry::{self, Format};
+use crate::args::{GgufArgs, OnnxArgs, OnnxConv, OnnxFlavor, OnnxMoe, ProfileArg, QuantizeArgs};
+use crate::registry::{self, Format, FormatOptions};
 use anyhow::{Context, Result};
 use lfmq_artifact::Mode;
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{Exporter, Fault, Kind, TensorSource};
+use lfmq_core::{Exporter, Fault, Kind, Observer, TensorSource};
 use lfmq_gguf_export::{GgufOptions, Profile, Split, SplitLimit};
+use lfmq_onnx_export::{ConvForm, Float, MinOrt, MoeForm, OnnxOptions};
 use lfmq_quant::{Importance, Recipe};
+use lfmq_targets::Target;
 use std::path::{Path, PathBuf};
 
 /// Everything decided before a weight is read.
 pub struct QuantizeJob {
     pub checkpoint: Checkpoint,
-    pub recipe: Recipe,
     pub importance: Option<Importance>,
-    pub outputs: Vec<(&'static Format, Box<dyn Exporter>)>,
-    /// File names without extension.
-    pub stem: String,
-    pub out: PathBuf,
+    pub outputs: Vec<Output>,
     pub mode: Mode,
     pub license_file: Option<PathBuf>,
     /// Bytes of weights in flight.
     pub memory: usize,
+}
+
+/// One format to write.
+pub struct Output {
+    pub format: &'static Format,
+    pub exporter: Box<dyn Exporter>,
+    pub recipe: Recipe,
+    /// File names without extension.
+    pub stem: String,
+    pub folder: PathBuf,
+    /// The targets it serves.
+    pub targets: Vec<Target>,
+}
+
+/// A format with the recipe for it and the targets that want it.
+struct Choice {
+    format: &'static Format,
+    recipe: Recipe,
+    targets: Vec<Target>,
 }
 
 /// Presets that only change the float type: the converter's own output.
@@ -33,28 +50,30 @@ const FLOATS: [&str; 3] = ["F32", "F16", "BF16"];
 ///
 /// # Errors
 /// Any part that does not exist, is malformed or contradicts another.
-pub fn prepare(args: &QuantizeArgs) -> Result<QuantizeJob> {
-    let recipe = recipe(args)?;
-    let model = model::resolve(&args.model)?;
-    let checkpoint = Checkpoint::open(&model).map_err(Fault::from)?;
+pub fn prepare(args: &QuantizeArgs, offline: bool, observer: &dyn Observer) -> Result<QuantizeJob> {
+    let choices = if args.target.is_empty() { by_format(args)? } else { by_target(args)? };
+    let checkpoint = Checkpoint::open(&model::resolve(&args.model, offline, observer)?).map_err(Fault::from)?;
     let importance = match &args.imatrix {
         Some(path) => {
             Some(Importance::read(path).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))?)
         }
         None => None,
     };
-    let options = gguf_options(args, recipe.name())?;
     let mut outputs = Vec::new();
-    for id in &args.to {
-        let format = registry::format(id)?;
-        if outputs.iter().any(|(f, _): &(&Format, _)| f.id == format.id) {
-            return Err(Fault::new(Kind::Usage, format!("--to names `{id}` twice")).into());
-        }
-        outputs.push((format, (format.exporter)(options.clone())));
+    let several = choices.len() > 1;
+    for Choice { format, recipe, targets } in choices {
+        let options =
+            FormatOptions { gguf: gguf_options(&args.gguf, recipe.name())?, onnx: onnx_options(&args.onnx, &recipe)? };
+        let changed = if args.set.is_empty() { "" } else { "-mixed" };
+        let stem = format!("{}-{}{changed}", checkpoint.name(), recipe.name());
+        let folder = match &args.out {
+            Some(out) if several && targets.is_empty() => out.join(format.id),
+            Some(out) if several => out.join(recipe.name()),
+            Some(out) => out.clone(),
+            None => PathBuf::from(&stem),
+        };
+        outputs.push(Output { format, exporter: (format.exporter)(&options), recipe, stem, folder, targets });
     }
-    let changed = if args.set.is_empty() { "" } else { "-mixed" };
-    let stem = format!("{}-{}{changed}", checkpoint.name(), recipe.name());
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(&stem));
     let mode = match (args.overwrite, args.resume) {
         (true, _) => Mode::Overwrite,
         (_, true) => Mode::Resume,
@@ -62,20 +81,66 @@ pub fn prepare(args: &QuantizeArgs) -> Result<QuantizeJob> {
     };
     Ok(QuantizeJob {
         checkpoint,
-        recipe,
         importance,
         outputs,
-        stem,
-        out,
         mode,
         license_file: args.license_file.clone(),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX).saturating_mul(1 << 20),
     })
 }
 
-fn recipe(args: &QuantizeArgs) -> Result<Recipe> {
+/// What `--to` asks for.
+fn by_format(args: &QuantizeArgs) -> Result<Vec<Choice>> {
+    let mut choices: Vec<Choice> = Vec::new();
+    for id in &args.to {
+        let format = registry::format(id)?;
+        if choices.iter().any(|c| c.format.id == format.id) {
+            return Err(Fault::new(Kind::Usage, format!("--to names `{id}` twice")).into());
+        }
+        choices.push(Choice { format, recipe: recipe(args, format)?, targets: vec![] });
+    }
+    Ok(choices)
+}
+
+/// What `--target` asks for: targets that want the same file share it.
+fn by_target(args: &QuantizeArgs) -> Result<Vec<Choice>> {
+    let mut targets = Vec::new();
+    for name in &args.target {
+        match name.as_str() {
+            "all" => targets.extend(lfmq_targets::built_in().map_err(Fault::from)?),
+            name => targets.push(lfmq_targets::find(name).map_err(Fault::from)?),
+        }
+    }
+    let mut choices: Vec<Choice> = Vec::new();
+    for target in targets {
+        let build = target.build(&registry::format_ids()).ok_or_else(|| {
+            Fault::new(Kind::Input, format!("target {}: none of its formats can be written yet", target.name))
+        })?;
+        let format = registry::format(build.format.id())?;
+        let mut wanted = match args.bits {
+            Some(8) => (format.bits)(8),
+            Some(4) | None => Recipe::named(&build.recipe),
+            Some(bits) => {
+                let fault = Fault::new(Kind::Usage, format!("--bits {bits} with --target"));
+                return Err(fault.with_hint("targets are made for 4 bits; 8 is the other choice").into());
+            }
+        }
+        .map_err(Fault::from)?;
+        for choice in &args.set {
+            wanted.set(choice).map_err(Fault::from)?;
+        }
+        match choices.iter_mut().find(|c| c.format.id == format.id && c.recipe.name() == wanted.name()) {
+            Some(choice) => choice.targets.push(target),
+            None => choices.push(Choice { format, recipe: wanted, targets: vec![target] }),
+        }
+    }
+    Ok(choices)
+}
+
+/// The recipe for one format.
+fn recipe(args: &QuantizeArgs, format: &Format) -> Result<Recipe> {
     let mut recipe = match (args.bits, args.recipe.as_deref()) {
-        (Some(bits), _) => Recipe::bits(bits),
+        (Some(bits), _) => (format.bits)(bits),
         (None, Some(name)) if Path::new(name).extension().is_some_and(|e| e == "toml") => {
             let text = std::fs::read_to_string(name)
                 .map_err(|e| Fault::new(Kind::Input, format!("cannot read recipe {name}: {e}")))?;
@@ -95,7 +160,7 @@ fn recipe(args: &QuantizeArgs) -> Result<Recipe> {
     Ok(recipe)
 }
 
-fn gguf_options(args: &QuantizeArgs, recipe: &str) -> Result<GgufOptions, Fault> {
+fn gguf_options(args: &GgufArgs, recipe: &str) -> Result<GgufOptions, Fault> {
     let profile = match args.profile {
         Some(ProfileArg::Convert) => Profile::Convert,
         Some(ProfileArg::Quantize) => Profile::Quantize,
@@ -115,4 +180,17 @@ fn gguf_options(args: &QuantizeArgs, recipe: &str) -> Result<GgufOptions, Fault>
     let split = limit.map(|limit| Split { limit, no_tensor_first: args.no_tensor_first_split });
     let override_kv = args.override_kv.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
     Ok(GgufOptions { profile, split, model_name: args.model_name.clone(), override_kv })
+}
+
+fn onnx_options(args: &OnnxArgs, recipe: &Recipe) -> Result<OnnxOptions, Fault> {
+    let min_ort =
+        args.onnx_min_ort.parse::<MinOrt>().map_err(|why| Fault::new(Kind::Usage, format!("--onnx-min-ort: {why}")))?;
+    Ok(OnnxOptions {
+        float: if recipe.name().ends_with("16") { Float::F16 } else { Float::F32 },
+        conv: if args.onnx_conv == OnnxConv::Fused { ConvForm::Fused } else { ConvForm::Portable },
+        moe: if args.onnx_moe == OnnxMoe::Qmoe { MoeForm::Qmoe } else { MoeForm::Grouped },
+        logits_to_keep: args.onnx_flavor == OnnxFlavor::TransformersJs,
+        min_ort,
+        ..OnnxOptions::default()
+    })
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use lfmq_core::{Executor, Fault, Kind, TensorSource};
 use lfmq_text::{ChatTemplate, Message, Moment, Prompt, Sampler, SamplerOptions, Tokenizer, generate, template_source};
+use std::path::Path;
 
 pub struct Speaker {
     pub tokenizer: Tokenizer,
@@ -25,6 +26,19 @@ impl Speaker {
         let template = template_source(&|name| source.sidecar(name).map(<[u8]>::to_vec), None)?;
         let ends = source.spec().tokens.eos.clone();
         Self::new(tokenizer, template.as_deref(), ends)
+    }
+
+    /// From the tokenizer files in an artifact's folder.
+    ///
+    /// # Errors
+    /// When there is no tokenizer or a file does not parse.
+    pub fn of_folder(folder: &Path) -> Result<Self, Fault> {
+        let read = |name: &str| std::fs::read(folder.join(name)).ok();
+        let json = read("tokenizer.json")
+            .ok_or_else(|| Fault::new(Kind::Input, format!("{} has no tokenizer.json", folder.display())))?;
+        let tokenizer = Tokenizer::from_checkpoint(&json, read("tokenizer_config.json").as_deref())?;
+        let template = template_source(&read, None)?;
+        Self::new(tokenizer, template.as_deref(), vec![])
     }
 
     /// From the vocabulary an artifact carries.

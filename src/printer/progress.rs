@@ -23,6 +23,7 @@ struct Stage {
     name: String,
     total: u64,
     unit: Unit,
+    begun: Instant,
     done: u64,
     told: Instant,
     bar: Option<ProgressBar>,
@@ -66,6 +67,16 @@ impl Bars {
     }
 }
 
+/// Speed and remaining time of a stage that moves bytes.
+fn pace(stage: &Stage) -> String {
+    let rate = stage.done as f64 / stage.begun.elapsed().as_secs_f64().max(1e-3);
+    if stage.unit != Unit::Bytes || rate <= 0.0 {
+        return String::new();
+    }
+    let left = (stage.total - stage.done) as f64 / rate;
+    format!(", {}/s, {left:.0} s left", crate::jobs::size::show(rate as u64))
+}
+
 fn say(text: &str) {
     // stderr may be closed; then there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -97,7 +108,15 @@ impl Observer for Bars {
             say(&json!({"event": "begin", "stage": name, "total": total, "unit": format!("{unit:?}").to_lowercase()})
                 .to_string());
         }
-        *self.lock() = Some(Stage { name: name.to_owned(), total, unit, done: 0, told: Instant::now(), bar });
+        *self.lock() = Some(Stage {
+            name: name.to_owned(),
+            total,
+            unit,
+            begun: Instant::now(),
+            done: 0,
+            told: Instant::now(),
+            bar,
+        });
     }
 
     fn advance(&self, units: u64) {
@@ -111,7 +130,7 @@ impl Observer for Bars {
             match self.mode {
                 Mode::Plain => {
                     let percent = stage.done as f64 / stage.total.max(1) as f64 * 100.0;
-                    say(&format!("{} {percent:.0} %", stage.name));
+                    say(&format!("{} {percent:.0} %{}", stage.name, pace(stage)));
                 }
                 Mode::Json => say(&json!({"event": "advance", "stage": stage.name, "done": stage.done}).to_string()),
                 Mode::Bar | Mode::Silent => {}

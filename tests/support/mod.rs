@@ -43,7 +43,9 @@ impl From<Output> for Run {
 /// The program with the caller's environment switches taken away.
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lfmq"));
-    for name in ["LFMQ_ISA", "LFMQ_THREADS", "HF_HOME", "HF_HUB_CACHE", "NO_COLOR", "COLUMNS"] {
+    for name in
+        ["LFMQ_ISA", "LFMQ_THREADS", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "NO_COLOR", "COLUMNS"]
+    {
         command.env_remove(name);
     }
     command.current_dir(folder).env("HOME", folder);

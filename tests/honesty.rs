@@ -212,3 +212,27 @@ fn the_behaviour_alone_also_shows_it() {
     );
     caught(run, 1, &["kld_mean_max"]);
 }
+
+#[test]
+fn onnx_folders_are_told_by_digest_and_by_behaviour() {
+    let folder = scratch();
+    let model = fixture_arg(MODEL);
+    let make = ["quantize", &model, "--bits", "8", "--to", "onnx", "--out", "o", "--no-verify", "--quiet"];
+    lfmq(folder.path(), &make).expect(0);
+    let data = folder.path().join("o/model.onnx_data");
+    let mut bytes = std::fs::read(&data).expect("the weights");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&data, &bytes).expect("write");
+    let quick = ["--windows", "4", "--window", "64", "--task-items", "0", "--no-latency"];
+    let verify = |artifact: &str| {
+        let args: Vec<&str> = ["verify", artifact, "--against", &model].into_iter().chain(quick).collect();
+        lfmq(folder.path(), &args)
+    };
+    caught(verify("o"), 1, &["model.onnx_data", "SHA256SUMS"]);
+    // Named itself, the file is run as it is: a sixteenth of the weights out of place shows in what it says.
+    let part = bytes.len() / 16;
+    bytes[middle..middle + part].rotate_left(part / 2);
+    std::fs::write(&data, &bytes).expect("write");
+    caught(verify("o/model.onnx"), 1, &["kld_mean_max"]);
+}

@@ -20,14 +20,3 @@ pub struct Artifact {
     /// Its files, sorted by name.
     pub files: Vec<ArtifactFile>,
 }
-
-/// What made an artifact: no clock, host or path.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Provenance {
-    /// Name and version of the program.
-    pub tool: String,
-    /// The input files with their digests.
-    pub inputs: Vec<ArtifactFile>,
-    /// The recipe.
-    pub recipe: String,
-}

@@ -17,7 +17,7 @@ mod role;
 mod source;
 mod spec;
 
-pub use artifact::{Artifact, ArtifactFile, Provenance};
+pub use artifact::{Artifact, ArtifactFile};
 pub use dtype::DType;
 pub use execute::{Activation, ExecError, Executor, Facts, Session, StoredTensor, Want, Weights};
 pub use export::{ExportJob, ExportPlan, Exporter, Holds, PlannedFile, Sink};

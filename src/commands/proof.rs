@@ -5,6 +5,7 @@ use super::Done;
 use super::verdicts;
 use crate::args::DriftArgs;
 use crate::failure::Failure;
+use crate::jobs::file;
 use crate::jobs::speaker::Speaker;
 use crate::jobs::text::Text;
 use crate::printer::{Printer, Tone};
@@ -116,13 +117,16 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
         complaints.extend(judge_target(target, &report, &gates, &stored, printer)?);
     }
     let value = serde_json::to_value(&report)?;
-    save(proof.report, || serde_json::to_string_pretty(&value).unwrap_or_default() + "\n")?;
-    save(proof.markdown, || report.markdown())?;
-    // A target's limits stand in place of the general ones.
-    let general = proof.targets.is_empty();
-    // A part proves nothing alone: the whole is judged where the parts are merged.
-    let failure = if proof.shard.is_some() { None } else { failure(&report, complaints, general) };
-    Ok(Done { failure, value })
+    if let Some(path) = proof.report {
+        file::write(path, &(serde_json::to_string_pretty(&value)? + "\n"))?;
+    }
+    if let Some(path) = proof.markdown {
+        file::write(path, &report.markdown())?;
+    }
+    // A target's limits stand in place of the general ones, and a part is judged by them where the parts are merged.
+    // What no report carries (a tokenizer that reads the text differently) fails here in any case.
+    let general = proof.targets.is_empty() && proof.shard.is_none();
+    Ok(Done { failure: failure(&report, complaints, general), value })
 }
 
 /// The file's name; where runtimes fix it (`model.onnx`), with its folder's in front.
@@ -140,8 +144,7 @@ fn gates(what: &DriftArgs) -> Result<GateFile, Fault> {
     let gates = match &what.gate {
         None => GateFile::built_in()?,
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Fault::new(Kind::Input, format!("cannot read gates {}: {e}", path.display())))?;
+            let text = file::read("gates", path)?;
             GateFile::parse(&path.display().to_string(), &text)?
         }
     };
@@ -239,8 +242,7 @@ fn score_tasks(
     if proof.what.task_items == 0 {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&path)
-        .map_err(|e| Fault::new(Kind::Input, format!("cannot read tasks {}: {e}", path.display())))?;
+    let text = file::read("tasks", &path)?;
     let all = tasks::read(&text).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))?;
     // Evenly spread, so that every kind has its share.
     let wanted = (proof.what.task_items as usize).min(all.len());
@@ -249,13 +251,6 @@ fn score_tasks(
         |executor| tasks::answer(&chosen, &mut Answers { speaker, executor }, ANSWER_TOKENS, printer.observer());
     let (base, ours) = (answer(yardstick)?, answer(candidate)?);
     Ok(Some(tasks::compare(&chosen, &base, &ours)))
-}
-
-/// Writes a report file.
-fn save(path: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), Fault> {
-    let Some(path) = path else { return Ok(()) };
-    std::fs::write(path, text())
-        .map_err(|e| Fault::new(Kind::Environment, format!("cannot write {}: {e}", path.display())))
 }
 
 /// The gates that failed, each with what it found.

@@ -4,13 +4,14 @@ use super::Done;
 use super::plan::show_plan;
 use super::proof::{Proof, prove};
 use crate::args::QuantizeArgs;
+use crate::jobs::file;
 use crate::jobs::quantize::{Output, QuantizeJob, prepare};
 use crate::jobs::size;
 use crate::jobs::text::sha256_hex;
 use crate::printer::Printer;
 use anyhow::Result;
 use lfmq_artifact::{Staging, license_files};
-use lfmq_core::{Artifact, ArtifactFile, ExportJob, ExportPlan, Fault, Kind, QuantPlan, TensorSource};
+use lfmq_core::{Artifact, ArtifactFile, ExportJob, ExportPlan, Fault, QuantPlan, TensorSource};
 use lfmq_report::{HtmlOptions, Report, html};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -63,8 +64,7 @@ pub fn run(args: &QuantizeArgs, offline: bool, printer: &Printer) -> Result<Done
             reports.push(Report::new(name, result["verification"].clone()).map_err(Fault::from)?);
         }
         let page = html(&reports, &HtmlOptions { title: source.name(), comparisons: &[] });
-        std::fs::write(path, page)
-            .map_err(|e| Fault::new(Kind::Environment, format!("cannot write {}: {e}", path.display())))?;
+        file::write(path, &page)?;
     }
     done.value = json!({"artifacts": results});
     Ok(done)

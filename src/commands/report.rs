@@ -3,20 +3,21 @@
 use super::Done;
 use crate::args::{ReportArgs, ReportCommand};
 use crate::failure::Failure;
+use crate::jobs::file;
 use crate::printer::Printer;
-use anyhow::{Context, Result};
-use lfmq_core::{Fault, Kind};
+use anyhow::Result;
+use lfmq_core::Fault;
 use lfmq_report::{
     Allowed, Comparison, HtmlOptions, Report, Verdict, compare, comparison_markdown, html, junit, markdown, merge,
     merge_all,
 };
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Done> {
     if let Some(ReportCommand::Merge { shards, out }) = &args.what {
         let merged = merge(&read(shards)?).map_err(Fault::from)?;
-        write(out, &format!("{merged:#}\n"))?;
+        file::write(out, &format!("{merged:#}\n"))?;
         let merged = Report::new(&out.display().to_string(), merged).map_err(Fault::from)?;
         printer.line(markdown(std::slice::from_ref(&merged)).trim_end());
         return Ok(Done { failure: not_held(std::slice::from_ref(&merged)), value: json!({ "report": merged.raw }) });
@@ -37,7 +38,7 @@ pub fn run(args: &ReportArgs, printer: &Printer) -> Result<Done> {
     for (path, content) in
         [(&args.html, html(&reports, &page)), (&args.junit, junit(&reports)), (&args.markdown, text.clone())]
     {
-        path.as_ref().map_or(Ok(()), |path| write(path, &content))?;
+        path.as_ref().map_or(Ok(()), |path| file::write(path, &content))?;
     }
     printer.line(text.trim_end());
     Ok(Done {
@@ -67,16 +68,8 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Report>> {
     let mut all = Vec::new();
     for path in paths {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Fault::new(Kind::Input, e))
-            .with_context(|| format!("reading {name}"))?;
+        let text = file::read("report", path)?;
         all.extend(Report::read(&name, &text).map_err(Fault::from)?);
     }
     Ok(all)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text)
-        .map_err(|e| Fault::new(Kind::Environment, e))
-        .with_context(|| format!("writing {}", path.display()))
 }

@@ -6,12 +6,12 @@ use super::verdicts;
 use crate::args::VerifyArgs;
 use crate::failure::Failure;
 use crate::jobs::model;
+use crate::jobs::quantize::importance;
 use crate::printer::Printer;
 use crate::registry::{Opened, activation};
 use anyhow::{Context, Result};
 use lfmq_checkpoint::Checkpoint;
 use lfmq_core::{ArtifactFile, Fault, Mapped};
-use lfmq_quant::Importance;
 use lfmq_verify::llama;
 use std::path::Path;
 
@@ -25,12 +25,7 @@ pub fn run(args: &VerifyArgs, offline: bool, printer: &Printer) -> Result<Done> 
         return Err(usage.with_hint("--against CHECKPOINT, or --kld-base FILE").into());
     };
     let checkpoint = Checkpoint::open(&model::resolve(against, offline, printer.observer())?).map_err(Fault::from)?;
-    let importance = match &args.imatrix {
-        Some(path) => {
-            Some(Importance::read(path).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))?)
-        }
-        None => None,
-    };
+    let importance = args.imatrix.as_deref().map(importance).transpose()?;
     let proof = Proof {
         artifact: file,
         files: digests(&args.artifact)?,

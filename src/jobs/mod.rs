@@ -1,5 +1,6 @@
 //! What the arguments mean: paths resolved, files read, choices made.
 
+pub mod file;
 pub mod model;
 pub mod quantize;
 pub mod size;

@@ -1,6 +1,6 @@
 //! What `lfmq quantize …` means: checkpoint opened, recipe and importance read, formats and output chosen.
 
-use super::{model, size};
+use super::{file, model, size};
 use crate::args::{GgufArgs, OnnxArgs, OnnxConv, OnnxFlavor, OnnxMoe, ProfileArg, QuantizeArgs};
 use crate::registry::{self, Format, FormatOptions};
 use anyhow::{Context, Result};
@@ -53,12 +53,7 @@ const FLOATS: [&str; 3] = ["F32", "F16", "BF16"];
 pub fn prepare(args: &QuantizeArgs, offline: bool, observer: &dyn Observer) -> Result<QuantizeJob> {
     let choices = if args.target.is_empty() { by_format(args)? } else { by_target(args)? };
     let checkpoint = Checkpoint::open(&model::resolve(&args.model, offline, observer)?).map_err(Fault::from)?;
-    let importance = match &args.imatrix {
-        Some(path) => {
-            Some(Importance::read(path).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))?)
-        }
-        None => None,
-    };
+    let importance = args.imatrix.as_deref().map(importance).transpose()?;
     let mut outputs = Vec::new();
     let several = choices.len() > 1;
     for Choice { format, recipe, targets } in choices {
@@ -87,6 +82,14 @@ pub fn prepare(args: &QuantizeArgs, offline: bool, observer: &dyn Observer) -> R
         license_file: args.license_file.clone(),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX).saturating_mul(1 << 20),
     })
+}
+
+/// The importance weights of `--imatrix`.
+///
+/// # Errors
+/// When the file cannot be read or is none.
+pub fn importance(path: &Path) -> Result<Importance> {
+    Importance::read(path).map_err(Fault::from).with_context(|| format!("reading {}", path.display()))
 }
 
 /// What `--to` asks for.
@@ -142,8 +145,7 @@ fn recipe(args: &QuantizeArgs, format: &Format) -> Result<Recipe> {
     let mut recipe = match (args.bits, args.recipe.as_deref()) {
         (Some(bits), _) => (format.bits)(bits),
         (None, Some(name)) if Path::new(name).extension().is_some_and(|e| e == "toml") => {
-            let text = std::fs::read_to_string(name)
-                .map_err(|e| Fault::new(Kind::Input, format!("cannot read recipe {name}: {e}")))?;
+            let text = file::read("recipe", Path::new(name))?;
             Recipe::from_toml(&text)
         }
         (None, Some(name)) => Recipe::named(name),

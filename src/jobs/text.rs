@@ -1,6 +1,7 @@
 //! The text drift is measured on: a file, or the one that comes with the program.
 
-use lfmq_core::{Fault, Kind};
+use super::file;
+use lfmq_core::Fault;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -22,9 +23,7 @@ impl Text {
             None => ("built-in".to_owned(), BUILT_IN.to_owned()),
             Some(path) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let text = std::fs::read_to_string(path)
-                    .map_err(|e| Fault::new(Kind::Input, format!("cannot read text {}: {e}", path.display())))?;
-                (name, text)
+                (name, file::read("text", path)?)
             }
         };
         let sha256 = sha256_hex(text.as_bytes());

@@ -2,7 +2,7 @@
 //! Nothing here may depend on how the compiler vectorises: no reassociation, no implicit fusing.
 
 use crate::pack::unpack_chunk;
-use crate::views::{STRIP, Strips32, Strips256, whole};
+use crate::views::{STRIP, Strips32, Strips256, StripsRow, whole};
 use half::f16;
 use std::ops::Range;
 
@@ -151,6 +151,52 @@ pub(crate) fn quantize_b256(x: &[f32], codes: &mut [i8], scales: &mut [f32], sum
     }
 }
 
+#[inline(always)]
+pub(crate) fn quantize_row(x: &[f32], codes: &mut [i8], totals: &mut [i16]) -> (f32, i32) {
+    assert_eq!(codes.len(), x.len().next_multiple_of(32), "outputs of a row");
+    assert_eq!(totals.len(), codes.len() / 32, "sums of a row");
+    let (lo, hi) = ends(x);
+    let up = if lo == hi { 1.0 } else { 255.0 / (hi - lo) };
+    let (low, high) = (lo * up, hi * up);
+    let zero = if (low - 128.0) + (high + 127.0) > 0.0 { -128.0 - low } else { 127.0 - high };
+    let zero = nearest_within(zero, -128.0, 127.0);
+    let (least, most) = ((-128 - zero) as f32, (127 - zero) as f32);
+    codes[x.len()..].fill(0);
+    for (code, x) in codes.iter_mut().zip(x) {
+        *code = (nearest_within(x * up, least, most) + zero) as i8;
+    }
+    for (total, codes) in totals.iter_mut().zip(codes.as_chunks::<32>().0) {
+        *total = codes.iter().map(|c| i16::from(*c)).sum();
+    }
+    (1.0 / up, zero)
+}
+
+/// The least and the greatest of 0 and the elements; order does not matter, NaN is passed over.
+#[inline(always)]
+fn ends(x: &[f32]) -> (f32, f32) {
+    let less = |a: f32, b: f32| if a < b { a } else { b };
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let (mut lows, mut highs) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for chunk in whole {
+        for ((x, low), high) in chunk.iter().zip(&mut lows).zip(&mut highs) {
+            (*low, *high) = (less(*x, *low), greater(*x, *high));
+        }
+    }
+    let low = rest.iter().chain(&lows).fold(0.0, |m, x| less(*x, m));
+    (low, rest.iter().chain(&highs).fold(0.0, |m, x| greater(*x, m)))
+}
+
+/// The nearest integer between two integers, halves to even; 0 for NaN, or the end next to it.
+#[inline(always)]
+fn nearest_within(v: f32, least: f32, most: f32) -> i32 {
+    const ROUND: f32 = 12_582_912.0;
+    let v = if v.is_nan() { 0.0 } else { v };
+    let v = if v < least { least } else { v };
+    let v = if v > most { most } else { v };
+    ((v + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
 /// The nearest integer in -127..=127, halves to even; 0 for NaN.
 #[inline(always)]
 fn nearest(v: f32) -> i32 {
@@ -178,6 +224,25 @@ pub(crate) fn widen_b32(w: &Strips32<'_>, rows: Range<usize>, out: &mut [f32]) {
                 if !w.mins.is_empty() {
                     let min = w.mins.at(at * STRIP + lane);
                     out.iter_mut().for_each(|o| *o += min);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn widen_row(w: &StripsRow<'_>, rows: Range<usize>, out: &mut [f32]) {
+    w.check();
+    widened(rows.clone(), w.rows, w.cols, out.len());
+    let (chunks, bytes, per) = (w.cols / 32, w.coding.chunk_bytes(), w.group / 32);
+    for (strip, lanes, first) in by_strips(rows) {
+        for c in 0..chunks {
+            let codes = unpack_chunk(w.coding, &w.codes[(strip * chunks + c) * bytes..][..bytes]);
+            for lane in lanes.clone() {
+                let out = &mut out[(first + lane - lanes.start) * w.cols + 32 * c..][..32];
+                let scale = w.scales.at((strip * (chunks / per) + c / per) * STRIP + lane);
+                for (out, group) in out.as_chunks_mut::<4>().0.iter_mut().zip(&codes) {
+                    *out = group[lane].map(|q| scale * f32::from(q));
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! One suite, run for every rung by name against the scalar rung with `==` on bit patterns.
 
-use crate::{Acts32, Acts256, Coding, Factors, Kernels, STRIP, Strips32, Strips256, pack_codes};
+use crate::{
+    Acts32, Acts256, ActsRow, Coding, Factors, Kernels, RowSums, STRIP, Strips32, Strips256, StripsRow, pack_codes,
+};
 
 /// Widths of LFM2 matrices beside all small lengths.
 const WIDTHS: [usize; 7] = [256, 1024, 1536, 1792, 2048, 4608, 8192];
@@ -299,6 +301,118 @@ fn blocks_of_256(k: &Kernels) {
     }
 }
 
+/// Rows of very different ranges, lengths that fill no chunk, and what the formula gives for them in f64.
+fn row_quantizers(k: &Kernels) {
+    let mut noise = Noise(8);
+    for len in lengths() {
+        for kind in 0..5 {
+            let mut x = noise.floats(len);
+            match kind {
+                0 => {}
+                1 => x.iter_mut().for_each(|x| *x = x.abs() + 0.5),
+                2 => x.iter_mut().for_each(|x| *x = -x.abs()),
+                3 => x.fill(0.0),
+                _ => x.iter_mut().enumerate().for_each(|(i, x)| *x = i as f32 * 0.5 - 20.0),
+            }
+            let run = |k: &Kernels| {
+                let (mut codes, mut totals) = (vec![7; len.next_multiple_of(32)], vec![7; len.div_ceil(32)]);
+                let (scale, zero) = (k.quantize_row)(&x, &mut codes, &mut totals);
+                (scale.to_bits(), zero, codes, totals)
+            };
+            let (scale, zero, codes, totals) = run(k);
+            assert_eq!((scale, zero, codes.clone(), totals.clone()), run(oracle()), "{}: a row of {len}", k.name);
+            assert_eq!(totals, totals_of(&codes), "{}: totals of a row of {len}", k.name);
+            assert!(codes[len..].iter().all(|c| *c == 0) && (-128..=127).contains(&zero));
+            for (x, code) in x.iter().zip(&codes) {
+                let (scale, steps) = (f32::from_bits(scale), i32::from(*code) - zero);
+                let off = (f64::from(steps) * f64::from(scale) - f64::from(*x)).abs();
+                assert!(off <= f64::from(scale) * 0.501 + 1e-30, "{}: {x} became {steps} of {scale}", k.name);
+            }
+        }
+    }
+    let (mut codes, mut totals) = ([0; 32], [0]);
+    let by_hand = (k.quantize_row)(&[-1.0, 3.0, 0.0, f32::NAN], &mut codes, &mut totals);
+    // 63.75 steps a unit; -64 would miss the lower end by 0.25, and so it would the upper.
+    assert_eq!((by_hand.1, codes[0], codes[1], codes[2]), (-64, -128, 127, -64), "{}", k.name);
+}
+
+/// One scale a row, every coding, activations that reach -128 beside weights that do.
+fn rows(k: &Kernels) {
+    let mut noise = Noise(9);
+    for ((blocks, n, m, extreme), coding) in SHAPES.iter().flat_map(|s| CODINGS.map(|c| (*s, c))) {
+        for cols in [256 * blocks, 256 * blocks - 32] {
+            of_rows(k, &mut noise, coding, (n, m, extreme), cols, cols);
+        }
+    }
+    of_rows(k, &mut noise, CODINGS[0], (17, 40, false), 1024, 1024);
+    of_rows(k, &mut noise, CODINGS[1], (66, 80, false), 320, 320);
+    of_rows(k, &mut noise, CODINGS[0], (1, 1, true), StripsRow::WIDEST, StripsRow::WIDEST);
+}
+
+/// A scale for each group of columns.
+fn groups(k: &Kernels) {
+    let mut noise = Noise(10);
+    for ((blocks, n, m, extreme), coding) in SHAPES.iter().flat_map(|s| CODINGS.map(|c| (*s, c))) {
+        for group in [32, 64, 128, 256] {
+            of_rows(k, &mut noise, coding, (n, m, extreme), 256 * blocks, group);
+        }
+    }
+    of_rows(k, &mut noise, CODINGS[1], (37, 50, false), 96, 96);
+}
+
+fn of_rows(
+    k: &Kernels,
+    noise: &mut Noise,
+    coding: (Coding, i64, i64),
+    (n, m, extreme): (usize, usize, bool),
+    cols: usize,
+    group: usize,
+) {
+    let (padded, groups) = (m.next_multiple_of(STRIP), cols / group);
+    let (codes, packed) = strips(noise, coding, m, cols, extreme);
+    let acts = if extreme { vec![-128; n * cols] } else { noise.codes(n * cols, -128, 127) };
+    let zeros: Vec<i32> = noise.codes(n, -128, 127).into_iter().map(i32::from).collect();
+    let (d, da, bias) = (noise.floats(padded * groups), noise.floats(n), noise.floats(padded));
+    let halves: Vec<u16> = d.iter().map(|d| half::f16::from_f32(*d).to_bits()).collect();
+    let sum = |j: usize| codes[j * cols..][..cols].iter().map(|q| i32::from(*q)).sum::<i32>();
+    let sums: Vec<i32> = (0..padded).map(|j| if j < m { sum(j) } else { 0 }).collect();
+    let scaled = noise.floats(padded);
+    let x = ActsRow { codes: &acts, scales: &da, zeros: &zeros, totals: &totals_of(&acts) };
+    for (scales, bias) in [(Factors::F32(&d), Factors::F32(&bias)), (Factors::F16(&halves), Factors::NONE)] {
+        let whole = group == cols;
+        let sums = if whole { RowSums::Codes(&sums) } else { RowSums::Scaled(&scaled) };
+        let w = StripsRow { rows: m, cols, group, coding: coding.0, codes: &packed, scales, sums, bias };
+        let what = format!("rows, {:?}, {cols} in groups of {group}", coding.0);
+        let ours = same_product(k, n, m, &what, |k, out, ldo| (k.gemm_row)(&x, &w, out, ldo));
+        for (i, j) in (0..n).flat_map(|i| (0..m).map(move |j| (i, j))) {
+            let scale = |g: usize| scales.at((j / STRIP * groups + g) * STRIP + j % STRIP);
+            let isum = |g: usize| -> i64 {
+                let pairs = codes[j * cols + g * group..][..group].iter().zip(&acts[i * cols + g * group..]);
+                pairs.map(|(q, a)| i64::from(*q) * i64::from(*a)).sum()
+            };
+            let bias = if bias.is_empty() { 0.0 } else { bias.at(j) };
+            let expected = match sums {
+                RowSums::Codes(sums) => {
+                    let isum = isum(0) - i64::from(zeros[i]) * i64::from(sums[j]);
+                    (isum as f32 * da[i]).mul_add(scale(0), bias)
+                }
+                RowSums::Scaled(scaled) => {
+                    let first = -zeros[i] as f32 * scaled[j];
+                    (0..groups).fold(first, |sum, g| scale(g).mul_add(isum(g) as f32, sum)) * da[i] + bias
+                }
+            };
+            let (found, at) = (f32::from_bits(ours[i * (m + 1) + j]), (i, j));
+            assert!(found == expected, "{}: {what} at {at:?}: {found}, expected {expected}", k.name);
+        }
+        let from = m / 3;
+        let run = |k: &Kernels| widen((m - from) * cols, |out| (k.widen_row)(&w, from..m, out));
+        assert_eq!(run(k), run(oracle()), "{}: widened {what}", k.name);
+        let last = (m - from) * cols - 1;
+        let value = scales.at(((m - 1) / STRIP * groups + groups - 1) * STRIP + (m - 1) % STRIP);
+        assert_eq!(f32::from_bits(run(k)[last]), value * f32::from(codes[m * cols - 1]), "{}: {what}", k.name);
+    }
+}
+
 fn widen(len: usize, kernel: impl FnOnce(&mut [f32])) -> Vec<u32> {
     let mut out = vec![0.0; len];
     kernel(&mut out);
@@ -343,7 +457,7 @@ macro_rules! suite {
     };
 }
 
-suite! { dots gemms weighted_sums elementwise halves quantizers blocks_of_32 blocks_of_256 }
+suite! { dots gemms weighted_sums elementwise halves quantizers blocks_of_32 blocks_of_256 row_quantizers rows groups }
 
 #[test]
 fn exp_is_within_two_ulp_and_right_at_the_ends() {

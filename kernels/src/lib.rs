@@ -24,10 +24,14 @@
 //!
 //! **Integers** are exact inside a block; blocks are added in f32 in ascending order:
 //! - 32-blocks: `sum = fma(d_w * d_x, isum as f32, sum)`, then, with minima, `sum = fma(m_w, s_x, sum)`, block by block;
+//! - rows with one scale: `fma((isum - zero * csum) as f32 * d_x, d_w, bias)`, where `csum` sums the codes of the row;
+//! - rows with groups: `sum = -zero as f32 * ssum`, then `sum = fma(d_w, isum as f32, sum)`, group by group, then
+//!   `sum * d_x`, then `+ bias` if there are any, where `ssum` sums the weights of the row;
 //! - 256-blocks: `isum = Σ_sub scale_sub * Σ q * a`; `sum = fma(d_w * d_x, isum as f32, sum)`, then, with minima,
 //!   `sum = fma(-(dmin_w * d_x), (Σ_sub min_sub * bsum_sub) as f32, sum)`, block by block.
 //!
-//! Activation codes lie in -127..=127 (both quantizers below see to it), weight codes may use all of i8. Then no
+//! Activation codes of blocks lie in -127..=127 (their quantizers see to it; those of rows use all of i8, and a row is
+//! at most 2^16 long), weight codes may use all of i8. Then no
 //! product pair exceeds 2 * 128 * 127 < 2^15 and no 256-block sum exceeds 256 * 128 * 128 * 127 < 2^31.
 //!
 //! NaN payloads are outside the contract.
@@ -35,10 +39,12 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod bodies;
+mod multiversion;
 mod pack;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod product;
 mod scalar;
+mod single;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod strips;
 mod table;
@@ -49,6 +55,7 @@ mod x86_64;
 #[cfg(test)]
 mod contract_tests;
 
+pub use multiversion::{Body, Isa};
 pub use pack::{pack_codes, pack_values};
-pub use table::{Kernels, Quantize32, Quantize256, UnknownRung};
-pub use views::{Acts32, Acts256, Coding, Factors, STRIP, Strips32, Strips256};
+pub use table::{Kernels, Quantize32, Quantize256, QuantizeRow, UnknownRung};
+pub use views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};

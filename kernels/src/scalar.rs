@@ -3,7 +3,7 @@
 use crate::bodies::{self, LANES, fold};
 use crate::pack::{Chunk, unpack_chunk};
 use crate::table::Kernels;
-use crate::views::{Acts32, Acts256, STRIP, Strips32, Strips256, whole};
+use crate::views::{Acts32, Acts256, ActsRow, RowSums, STRIP, Strips32, Strips256, StripsRow, whole};
 
 pub(crate) static TABLE: Kernels = Kernels {
     name: "scalar",
@@ -11,6 +11,7 @@ pub(crate) static TABLE: Kernels = Kernels {
     gemm_f32,
     gemm_b32,
     gemm_b256,
+    gemm_row,
     weighted_sum_f32,
     exp_f32: bodies::exp_f32,
     sigmoid_f32: bodies::sigmoid_f32,
@@ -18,6 +19,8 @@ pub(crate) static TABLE: Kernels = Kernels {
     silu_mul_f32: bodies::silu_mul_f32,
     quantize_b32: bodies::quantize_b32,
     quantize_b256: bodies::quantize_b256,
+    quantize_row: bodies::quantize_row,
+    widen_row: bodies::widen_row,
     widen_b32: bodies::widen_b32,
     widen_b256: bodies::widen_b256,
     widen_bf16: bodies::widen_bf16,
@@ -134,6 +137,39 @@ fn gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize) {
                     }
                 }
             }
+        }
+    }
+}
+
+fn gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize) {
+    let (n, m, cols) = (x.count(w.cols), w.rows, w.cols);
+    w.check();
+    output_shape(n, m, out.len(), ldo);
+    let (chunks, bytes, per) = (cols / 32, w.coding.chunk_bytes(), w.group / 32);
+    for (i, out) in out.chunks_mut(ldo.max(1)).take(n).enumerate() {
+        for (j, out) in out[..m].iter_mut().enumerate() {
+            let strip = j / STRIP;
+            let isum = |g: usize| -> i32 {
+                let dot = |c: usize| {
+                    let chunk = unpack_chunk(w.coding, &w.codes[(strip * chunks + c) * bytes..][..bytes]);
+                    dot_chunk(&chunk, j % STRIP, &x.codes[i * cols + 32 * c..][..32], 0..8)
+                };
+                (g * per..(g + 1) * per).map(dot).sum()
+            };
+            let scale = |g: usize| w.scales.at((strip * (chunks / per) + g) * STRIP + j % STRIP);
+            *out = match w.sums {
+                RowSums::Codes(sums) => {
+                    let isum = isum(0) - x.zeros[i] * sums[j];
+                    let bias = if w.bias.is_empty() { 0.0 } else { w.bias.at(j) };
+                    (isum as f32 * x.scales[i]).mul_add(scale(0), bias)
+                }
+                RowSums::Scaled(sums) => {
+                    let first = -x.zeros[i] as f32 * sums[j];
+                    let sum = (0..chunks / per).fold(first, |sum, g| scale(g).mul_add(isum(g) as f32, sum));
+                    let sum = sum * x.scales[i];
+                    if w.bias.is_empty() { sum } else { sum + w.bias.at(j) }
+                }
+            };
         }
     }
 }

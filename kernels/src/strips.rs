@@ -3,11 +3,12 @@
 //!
 //! - types `Codes` (4 codes of each row), `Ints`, `Floats` (one of each row), and `SIGNED_BIAS`, what `signed` adds;
 //! - `load`, `keep` (bits of each byte), `shl`, `shr` (bits may cross bytes), `either`, `choose`, `signed`: unpacking;
-//! - `dot::<SIGNED>(sums, codes, four)`: adds the products of each row's four codes with four activations; for
-//!   `two_by_two` also `two_dots(sums, codes, acts)`, of several groups with two tokens;
-//! - `splat`, `plus`, `times`, `subs`, `pair`, `plus_pair`: integers; `factors`, `floats`, `by`, `fma`, `put`: floats.
+//! - `dot::<SIGNED>(sums, codes, four)`: adds the products of each row's four codes with four activations, which are
+//!   not -128; `wide_dot`: with any; for `two_by_two` also `two_dots(sums, codes, acts)`, of several groups with two
+//!   tokens;
+//! - `splat`, `ints`, `plus`, `times`, `subs`, `pair`, `plus_pair`: integers; `factors`, `floats`, `by`, `fma`, `put`: floats.
 
-/// Defines `gemm_b32` and `gemm_b256` on the operations in scope. So many tokens as the heights say meet a strip at once,
+/// Defines `gemm_b32`, `gemm_b256` and `gemm_row` on the operations in scope. So many tokens as the heights say meet a strip at once,
 /// `one_by_one` or `two_by_two`.
 macro_rules! strip_products {
     ($features:literal, $walk:ident, [$($height:literal),*]) => {
@@ -102,7 +103,7 @@ macro_rules! strip_products {
                         let codes = unpack(w.coding, chunk, part);
                         let at = (strip * blocks + b) * STRIP + part * LANES;
                         let scale = factors(&w.scales, at);
-                        $walk!(t in T, splat(-bias * i32::from(totals[t][b])), codes, 0, 8, acts[t][b], isum => {
+                        $walk!(dot; t in T, splat(-bias * i32::from(totals[t][b])), codes, 0, 8, acts[t][b], isum => {
                             sums[t] = fma(by(scale, scales[t][b]), floats(isum), sums[t]);
                             if minima {
                                 sums[t] = fma_by(factors(&w.mins, at), scaled[t][b], sums[t]);
@@ -127,6 +128,95 @@ macro_rules! strip_products {
                     out[t * ldo + row..][..len].copy_from_slice(&lanes[..len]);
                 }
             }
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize) {
+            w.check();
+            let n = x.count(w.cols);
+            output_shape(n, w.rows, out.len(), ldo);
+            let mut first = 0;
+            while first < n {
+                let out = &mut out[first * ldo..];
+                first += match (n - first, is_signed(w.coding)) {
+                    $((have, false) if have >= $height => tokens_row::<$height, false>(x, first, w, out, ldo),)*
+                    $((have, true) if have >= $height => tokens_row::<$height, true>(x, first, w, out, ldo),)*
+                    _ => unreachable!("tokens are left"),
+                };
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn tokens_row<const T: usize, const SIGNED: bool>(
+            x: &ActsRow<'_>, first: usize, w: &StripsRow<'_>, out: &mut [f32], ldo: usize,
+        ) -> usize {
+            let blocks = w.cols / 32;
+            let acts: [&[[[i8; 4]; 8]]; T] =
+                std::array::from_fn(|t| x.codes[(first + t) * w.cols..][..w.cols].as_chunks().0.as_chunks().0);
+            let totals: [&[i16]; T] = std::array::from_fn(|t| &x.totals[(first + t) * blocks..][..blocks]);
+            let scales: [f32; T] = std::array::from_fn(|t| x.scales[first + t]);
+            let zeros: [i32; T] = std::array::from_fn(|t| x.zeros[first + t]);
+            let all: [i32; T] = std::array::from_fn(|t| totals[t].iter().map(|s| i32::from(*s)).sum());
+            let (bytes, bias) = (w.coding.chunk_bytes(), bias(w.coding));
+            for strip in 0..w.rows.div_ceil(STRIP) {
+                let chunks = &w.codes[strip * blocks * bytes..][..blocks * bytes];
+                for part in 0..STRIP / LANES {
+                    let at = strip * STRIP + part * LANES;
+                    let mut sums = [floats(splat(0)); T];
+                    match w.sums {
+                        RowSums::Codes(codes_sums) => {
+                            let mut isums = [splat(0); T];
+                            for t in 0..T {
+                                isums[t] = splat((-bias).wrapping_mul(all[t]));
+                            }
+                            for (b, chunk) in chunks.chunks_exact(bytes).enumerate() {
+                                let codes = unpack(w.coding, chunk, part);
+                                $walk!(wide_dot; t in T, isums[t], codes, 0, 8, acts[t][b], isum => { isums[t] = isum; });
+                            }
+                            let sum_of_codes = ints(codes_sums[at..].as_chunks().0.first().map_or(&[0; LANES], |s| s));
+                            let scale = factors(&w.scales, at);
+                            let offset = if w.bias.is_empty() { floats(splat(0)) } else { factors(&w.bias, at) };
+                            for t in 0..T {
+                                let isum = plus(isums[t], times(sum_of_codes, splat(-zeros[t])));
+                                sums[t] = fma(by(floats(isum), scales[t]), scale, offset);
+                            }
+                        }
+                        RowSums::Scaled(scaled) => {
+                            let scaled = factors(&Factors::F32(scaled), at);
+                            for t in 0..T {
+                                sums[t] = by(scaled, -zeros[t] as f32);
+                            }
+                            let per = w.group / 32;
+                            for (g, group) in chunks.chunks_exact(per * bytes).enumerate() {
+                                let mut isums = [splat(0); T];
+                                for t in 0..T {
+                                    let total: i32 = totals[t][g * per..][..per].iter().map(|s| i32::from(*s)).sum();
+                                    isums[t] = splat(-bias * total);
+                                }
+                                for (c, chunk) in group.chunks_exact(bytes).enumerate() {
+                                    let (codes, b) = (unpack(w.coding, chunk, part), g * per + c);
+                                    $walk!(wide_dot; t in T, isums[t], codes, 0, 8, acts[t][b], isum => {
+                                        isums[t] = isum;
+                                    });
+                                }
+                                let groups = blocks / per;
+                                let scale = factors(&w.scales, (strip * groups + g) * STRIP + part * LANES);
+                                for t in 0..T {
+                                    sums[t] = fma(scale, floats(isums[t]), sums[t]);
+                                }
+                            }
+                            for t in 0..T {
+                                sums[t] = by(sums[t], scales[t]);
+                                if !w.bias.is_empty() {
+                                    sums[t] = fma_by(factors(&w.bias, at), 1.0, sums[t]);
+                                }
+                            }
+                        }
+                    }
+                    put_all(&sums, at, w.rows, out, ldo);
+                }
+            }
+            T
         }
 
         #[target_feature(enable = $features)]
@@ -169,15 +259,15 @@ macro_rules! strip_products {
                             let codes = unpack(w.coding, chunk, part);
                             if w.subs == 8 {
                                 let scale = subs(sub_scales, c, part);
-                                $walk!(t in T, splat(0), codes, 0, 8, acts[t][b][c], isum => {
+                                $walk!(dot; t in T, splat(0), codes, 0, 8, acts[t][b][c], isum => {
                                     isums[t] = plus(isums[t], times(isum, scale));
                                 });
                             } else {
                                 let (early, late) = (subs(sub_scales, 2 * c, part), subs(sub_scales, 2 * c + 1, part));
-                                $walk!(t in T, splat(0), codes, 0, 4, acts[t][b][c], isum => {
+                                $walk!(dot; t in T, splat(0), codes, 0, 4, acts[t][b][c], isum => {
                                     isums[t] = plus(isums[t], times(isum, early));
                                 });
-                                $walk!(t in T, splat(0), codes, 4, 8, acts[t][b][c], isum => {
+                                $walk!(dot; t in T, splat(0), codes, 4, 8, acts[t][b][c], isum => {
                                     isums[t] = plus(isums[t], times(isum, late));
                                 });
                             }
@@ -247,11 +337,12 @@ pub(crate) use strip_products;
 
 /// For each token `t` of `n`: `sum` from its first value on over the products of groups `low..high`, then `then`.
 macro_rules! one_by_one {
-    ($t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident => $then:block) => {
+    ($dot:ident; $t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident
+        => $then:block) => {
         for $t in 0..$n {
             let mut $sum = $from;
             for g in $low..$high {
-                $sum = dot::<SIGNED>($sum, $codes[g], $acts[g]);
+                $sum = $dot::<SIGNED>($sum, $codes[g], $acts[g]);
             }
             $then
         }
@@ -262,10 +353,10 @@ pub(crate) use one_by_one;
 /// The same with tokens in pairs, where there is more than one.
 #[cfg(target_arch = "aarch64")]
 macro_rules! two_by_two {
-    ($t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident => $then:block)
-    => {
+    ($dot:ident; $t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident
+        => $then:block) => {
         if $n == 1 {
-            one_by_one!($t in $n, $from, $codes, $low, $high, $acts, $sum => $then);
+            one_by_one!($dot; $t in $n, $from, $codes, $low, $high, $acts, $sum => $then);
         } else {
             for first in (0..$n).step_by(2) {
                 let from = |$t: usize| { let _ = $t; $from };

@@ -1,5 +1,5 @@
 use crate::scalar;
-use crate::views::{Acts32, Acts256, Strips32, Strips256};
+use crate::views::{Acts32, Acts256, ActsRow, Strips32, Strips256, StripsRow};
 use std::fmt;
 use std::ops::Range;
 
@@ -8,6 +8,10 @@ pub type Quantize32 = fn(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: 
 
 /// A quantizer of activations to 256-blocks: values in; codes, scales and sums of 16 codes out.
 pub type Quantize256 = fn(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i16]);
+
+/// A quantizer of a row of activations: values in; codes and sums of 32 codes out, whole chunks of 32, what the row lacks
+/// as code 0; gives scale and zero.
+pub type QuantizeRow = fn(x: &[f32], codes: &mut [i8], totals: &mut [i16]) -> (f32, i32);
 
 /// The kernels of one rung. See the crate's page for the contract that makes all rungs give the same bits.
 pub struct Kernels {
@@ -22,6 +26,8 @@ pub struct Kernels {
     pub gemm_b32: fn(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize),
     /// The same with weights in 256-blocks.
     pub gemm_b256: fn(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize),
+    /// The same with activations under one scale and zero a row and symmetric weights.
+    pub gemm_row: fn(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize),
     /// `out[j] = Σ_i p[i] * v[i, j]` with `v [p.len(), out.len()]`.
     pub weighted_sum_f32: fn(p: &[f32], v: &[f32], out: &mut [f32]),
     /// Replaces each `x` by `e^x`; within 2 ulp, 0 below -103.98 and infinite above 88.73.
@@ -38,6 +44,11 @@ pub struct Kernels {
     /// 256-blocks as llama.cpp's Q8_K: with `max` the first value of greatest
     /// magnitude, sign kept, `i = -127 / max`, `code = min(127, round_half_even(i * x))`, scale `1 / i`; sums of 16 codes.
     pub quantize_b256: Quantize256,
+    /// A row as XNNPACK makes 8-bit activations: with `lo = min(x, 0)`, `hi = max(x, 0)` and `s = 255 / (hi - lo)`,
+    /// `code = round_half_even(x * s) + zero` in -128..=127, the zero taken from the end that it fits better.
+    pub quantize_row: QuantizeRow,
+    /// A run of rows as f32 `[rows, cols]`: `scale * code`.
+    pub widen_row: fn(&StripsRow<'_>, Range<usize>, &mut [f32]),
     /// A run of rows of 32-blocks as f32 `[rows, cols]`: `scale * code`, then `+ min`, each rounded.
     pub widen_b32: fn(&Strips32<'_>, Range<usize>, &mut [f32]),
     /// A run of rows of 256-blocks as f32 `[rows, cols]`: `(scale * sub_scale) * code`, then `- min * sub_min`, each rounded.

@@ -162,6 +162,84 @@ pub struct Acts256<'a> {
     pub sums: &'a [i16],
 }
 
+/// Weight rows with symmetric codes, `w = scale * code`, under one scale a row or one for every group of columns.
+#[derive(Clone, Copy, Debug)]
+pub struct StripsRow<'a> {
+    /// Number of rows.
+    pub rows: usize,
+    /// Weights in a row, a multiple of 32 of at most [`StripsRow::WIDEST`].
+    pub cols: usize,
+    /// Columns under one scale, a multiple of 32 that divides `cols`.
+    pub group: usize,
+    /// How the codes are packed.
+    pub coding: Coding,
+    /// Chunks `[strips, cols / 32]` of packed codes.
+    pub codes: &'a [u8],
+    /// Scales `[strips, cols / group, 16]`.
+    pub scales: Factors<'a>,
+    /// What the zero of the activations is multiplied with.
+    pub sums: RowSums<'a>,
+    /// What is added to each output, `[strips, 16]`; empty for none.
+    pub bias: Factors<'a>,
+}
+
+/// Sums of the weights of a row, `[strips, 16]`.
+#[derive(Clone, Copy, Debug)]
+pub enum RowSums<'a> {
+    /// One scale a row: sums of codes.
+    Codes(&'a [i32]),
+    /// Groups: sums of `scale * code`.
+    Scaled(&'a [f32]),
+}
+
+/// Activations with one scale and one zero a row, `x = scale * (code - zero)`, as XNNPACK makes them.
+#[derive(Clone, Copy, Debug)]
+pub struct ActsRow<'a> {
+    /// Codes `[n, cols]`, any i8.
+    pub codes: &'a [i8],
+    /// Scales `[n]`.
+    pub scales: &'a [f32],
+    /// The codes of 0, `[n]`.
+    pub zeros: &'a [i32],
+    /// Sums of 32 codes, `[n, cols / 32]`.
+    pub totals: &'a [i16],
+}
+
+impl StripsRow<'_> {
+    /// The most columns whose products cannot pass 31 bits: 2^16 * 255 * 128 < 2^31.
+    pub const WIDEST: usize = 1 << 16;
+
+    /// Checks that the slices fit together.
+    pub(crate) fn check(&self) {
+        let chunks = chunks(self.rows, self.cols, 32);
+        assert!(self.cols <= Self::WIDEST, "{} columns under one scale", self.cols);
+        assert!(self.group > 0 && self.group.is_multiple_of(32), "groups of {}", self.group);
+        assert!(self.cols.is_multiple_of(self.group), "{} columns in groups of {}", self.cols, self.group);
+        assert_eq!(self.codes.len(), chunks * self.coding.chunk_bytes(), "codes of rows");
+        let padded = self.rows.next_multiple_of(STRIP);
+        assert_eq!(self.scales.len(), padded * (self.cols / self.group), "scales of rows");
+        assert!(self.bias.is_empty() || self.bias.len() == padded, "biases of rows");
+        let sums = match self.sums {
+            RowSums::Codes(sums) => {
+                assert_eq!(self.group, self.cols, "sums of codes belong to one scale a row");
+                sums.len()
+            }
+            RowSums::Scaled(sums) => sums.len(),
+        };
+        assert_eq!(sums, padded, "sums of rows");
+    }
+}
+
+impl ActsRow<'_> {
+    pub(crate) fn count(&self, cols: usize) -> usize {
+        let n = whole(self.codes.len(), cols, 32);
+        assert_eq!(self.scales.len(), n, "activation scales");
+        assert_eq!(self.zeros.len(), n, "activation zeros");
+        assert_eq!(self.totals.len(), n * cols / 32, "activation totals");
+        n
+    }
+}
+
 impl Strips32<'_> {
     /// Checks that the slices fit together.
     pub(crate) fn check(&self) {

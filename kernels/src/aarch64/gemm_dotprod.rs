@@ -3,6 +3,8 @@
 use super::wide128::operations128;
 use crate::strips::one_by_one;
 
+use self::dot as wide_dot;
+
 operations128!("neon,dotprod");
 
 #[target_feature(enable = "neon,dotprod")]

@@ -8,6 +8,8 @@ use std::arch::aarch64::{
 };
 use std::arch::asm;
 
+use self::dot as wide_dot;
+
 operations128!("neon,dotprod,i8mm");
 
 #[target_feature(enable = "neon,dotprod,i8mm")]

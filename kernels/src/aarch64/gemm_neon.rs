@@ -4,6 +4,8 @@ use super::wide128::operations128;
 use crate::strips::one_by_one;
 use std::arch::aarch64::{vget_low_s8, vmull_high_s8, vmull_s8, vpaddlq_s16, vpaddq_s32, vreinterpretq_s8_s32};
 
+use self::dot as wide_dot;
+
 operations128!("neon");
 
 #[target_feature(enable = "neon")]

@@ -10,7 +10,7 @@ mod wide128;
 
 use crate::bodies;
 use crate::table::Kernels;
-use crate::views::{Acts32, Acts256, Strips32, Strips256};
+use crate::views::{Acts32, Acts256, ActsRow, Strips32, Strips256, StripsRow};
 use std::arch::is_aarch64_feature_detected;
 
 /// The rungs above scalar, slowest first, with whether this machine has them.
@@ -37,10 +37,13 @@ enter! {
     weighted_sum_f32 = gemm_f32::weighted_sum_f32(p: &[f32], v: &[f32], out: &mut [f32]);
     neon_b32 = gemm_neon::gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize);
     neon_b256 = gemm_neon::gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize);
+    neon_row = gemm_neon::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
     i8mm_b32 = gemm_i8mm::gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize);
     i8mm_b256 = gemm_i8mm::gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize);
+    i8mm_row = gemm_i8mm::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
     dotprod_b32 = gemm_dotprod::gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize);
     dotprod_b256 = gemm_dotprod::gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize);
+    dotprod_row = gemm_dotprod::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
 }
 
 const BASE: Kernels = Kernels {
@@ -49,6 +52,7 @@ const BASE: Kernels = Kernels {
     gemm_f32: product,
     gemm_b32: neon_b32,
     gemm_b256: neon_b256,
+    gemm_row: neon_row,
     weighted_sum_f32,
     exp_f32: bodies::exp_f32,
     sigmoid_f32: bodies::sigmoid_f32,
@@ -56,6 +60,8 @@ const BASE: Kernels = Kernels {
     silu_mul_f32: bodies::silu_mul_f32,
     quantize_b32: bodies::quantize_b32,
     quantize_b256: bodies::quantize_b256,
+    quantize_row: bodies::quantize_row,
+    widen_row: bodies::widen_row,
     widen_b32: bodies::widen_b32,
     widen_b256: bodies::widen_b256,
     widen_bf16: bodies::widen_bf16,
@@ -64,6 +70,8 @@ const BASE: Kernels = Kernels {
 
 static NEON: Kernels = BASE;
 
-static DOTPROD: Kernels = Kernels { name: "neon-dotprod", gemm_b32: dotprod_b32, gemm_b256: dotprod_b256, ..BASE };
+static DOTPROD: Kernels =
+    Kernels { name: "neon-dotprod", gemm_b32: dotprod_b32, gemm_b256: dotprod_b256, gemm_row: dotprod_row, ..BASE };
 
-static I8MM: Kernels = Kernels { name: "neon-i8mm", gemm_b32: i8mm_b32, gemm_b256: i8mm_b256, ..BASE };
+static I8MM: Kernels =
+    Kernels { name: "neon-i8mm", gemm_b32: i8mm_b32, gemm_b256: i8mm_b256, gemm_row: i8mm_row, ..BASE };

@@ -5,10 +5,10 @@ macro_rules! operations128 {
     ($features:literal) => {
         use crate::scalar::output_shape;
         use crate::strips::{Sub, strip_products};
-        use crate::views::{Acts32, Acts256, Coding, Factors, STRIP, Strips32, Strips256};
+        use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
         use std::arch::aarch64::{
                         float32x4_t, int8x16_t, int32x4_t, uint16x4_t, vaddq_s32, vandq_s8, vcreate_s8, vcvtq_f32_s32, vdupq_n_s8,
-            vdupq_n_s32, vfmaq_f32, vfmaq_n_f32, vget_low_s16, vld1_u16, vld1q_f32, vld1q_s8, vmlaq_n_s32, vmovl_s8,
+            vdupq_n_s32, vfmaq_f32, vfmaq_n_f32, vget_low_s16, vld1_u16, vld1q_f32, vld1q_s8, vld1q_s32, vmlaq_n_s32, vmovl_s8,
             vmovl_s16, vmulq_n_f32, vmulq_s32, vorrq_s8, vqtbl1q_s8, vreinterpretq_s8_u8, vreinterpretq_u8_s8,
             vshlq_n_s8, vshrq_n_u8, vst1q_f32,
         };
@@ -70,6 +70,13 @@ macro_rules! operations128 {
         #[inline]
         fn splat(v: i32) -> Ints {
             vdupq_n_s32(v)
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn ints(from: &[i32; 4]) -> Ints {
+            // SAFETY: the reference is to 4 integers; the instruction asks for no alignment.
+            unsafe { vld1q_s32(from.as_ptr()) }
         }
 
         #[target_feature(enable = $features)]

@@ -5,7 +5,7 @@ macro_rules! operations256 {
     ($features:literal) => {
         use crate::scalar::output_shape;
         use crate::strips::{Sub, strip_products};
-        use crate::views::{Acts32, Acts256, Coding, Factors, STRIP, Strips32, Strips256};
+        use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
         use std::arch::x86_64::{
             __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi16,
             _mm256_broadcastsi128_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps,
@@ -64,6 +64,13 @@ macro_rules! operations256 {
         #[inline]
         fn splat(v: i32) -> Ints {
             _mm256_set1_epi32(v)
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn ints(from: &[i32; 8]) -> Ints {
+            // SAFETY: the reference is to 8 integers; the instruction asks for no alignment.
+            unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
         }
 
         #[target_feature(enable = $features)]

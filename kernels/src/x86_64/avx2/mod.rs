@@ -5,7 +5,7 @@ mod gemm_f32;
 mod gemm_i8;
 
 use crate::table::Kernels;
-use crate::views::{Acts32, Acts256, Strips32, Strips256};
+use crate::views::{Acts32, Acts256, ActsRow, Strips32, Strips256, StripsRow};
 use std::ops::Range;
 
 /// Whether this machine has the rung.
@@ -37,12 +37,15 @@ enter! {
     gemm_f32::weighted_sum_f32(p: &[f32], v: &[f32], out: &mut [f32]);
     gemm_i8::gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize);
     gemm_i8::gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize);
+    gemm_i8::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
     elementwise::exp_f32(row: &mut [f32]);
     elementwise::sigmoid_f32(row: &mut [f32]);
     elementwise::softmax_f32(row: &mut [f32]);
     elementwise::silu_mul_f32(gate: &mut [f32], up: &[f32]);
     elementwise::quantize_b32(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32], totals: &mut [i16]);
     elementwise::quantize_b256(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i16]);
+    elementwise::quantize_row(x: &[f32], codes: &mut [i8], totals: &mut [i16]) -> (f32, i32);
+    elementwise::widen_row(w: &StripsRow<'_>, rows: Range<usize>, out: &mut [f32]);
     elementwise::widen_b32(w: &Strips32<'_>, rows: Range<usize>, out: &mut [f32]);
     elementwise::widen_b256(w: &Strips256<'_>, rows: Range<usize>, out: &mut [f32]);
     elementwise::widen_bf16(bits: &[u16], out: &mut [f32]);

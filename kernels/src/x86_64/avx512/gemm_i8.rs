@@ -2,7 +2,7 @@
 
 use crate::scalar::output_shape;
 use crate::strips::{Sub, one_by_one, strip_products};
-use crate::views::{Acts32, Acts256, Coding, Factors, STRIP, Strips32, Strips256};
+use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
 use std::arch::x86_64::{
     __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_broadcast_i32x4,
     _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
@@ -10,6 +10,8 @@ use std::arch::x86_64::{
     _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_epi8, _mm512_slli_epi16,
     _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_xor_si512,
 };
+
+use self::dot as wide_dot;
 
 type Codes = __m512i;
 type Ints = __m512i;
@@ -47,6 +49,10 @@ operations! {
         _mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(four))
     }
     splat(v: i32) -> Ints { _mm512_set1_epi32(v) }
+    ints(from: &[i32; 16]) -> Ints {
+        // SAFETY: the reference is to 16 integers; the instruction asks for no alignment.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
     plus(a: Ints, b: Ints) -> Ints { _mm512_add_epi32(a, b) }
     times(a: Ints, b: Ints) -> Ints { _mm512_mullo_epi32(a, b) }
     widen[S: Sub](subs: &[S; 16]) -> Ints {

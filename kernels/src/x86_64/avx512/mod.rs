@@ -6,7 +6,7 @@ mod gemm_i8;
 
 use super::avx2;
 use crate::table::Kernels;
-use crate::views::{Acts32, Acts256, Strips32, Strips256};
+use crate::views::{Acts32, Acts256, ActsRow, Strips32, Strips256, StripsRow};
 
 /// Whether this machine has the rung `avx512`.
 pub(crate) fn here() -> bool {
@@ -38,8 +38,13 @@ fn gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize) {
     unsafe { gemm_i8::gemm_b256(x, w, out, ldo) }
 }
 
+fn gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize) {
+    // SAFETY: the table is the only way here, and it is handed out only where `vnni_here` holds.
+    unsafe { gemm_i8::gemm_row(x, w, out, ldo) }
+}
+
 const KERNELS: Kernels = Kernels { name: "avx512", dot_f32, gemm_f32: product, ..avx2::KERNELS };
 
 pub(crate) static TABLE: Kernels = KERNELS;
 
-pub(crate) static VNNI: Kernels = Kernels { name: "avx512vnni", gemm_b32, gemm_b256, ..KERNELS };
+pub(crate) static VNNI: Kernels = Kernels { name: "avx512vnni", gemm_b32, gemm_b256, gemm_row, ..KERNELS };

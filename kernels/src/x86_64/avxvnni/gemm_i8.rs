@@ -4,6 +4,8 @@ use crate::strips::one_by_one;
 use crate::x86_64::wide256::operations256;
 use std::arch::x86_64::{_mm256_dpbusd_avx_epi32, _mm256_dpwssd_avx_epi32, _mm256_xor_si256};
 
+use self::dot as wide_dot;
+
 operations256!("avxvnni,avx2,fma,f16c");
 
 const SIGNED_BIAS: i32 = 128;

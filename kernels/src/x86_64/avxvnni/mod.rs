@@ -4,7 +4,7 @@ mod gemm_i8;
 
 use super::avx2;
 use crate::table::Kernels;
-use crate::views::{Acts32, Acts256, Strips32, Strips256};
+use crate::views::{Acts32, Acts256, ActsRow, Strips32, Strips256, StripsRow};
 
 /// Whether this machine has the rung.
 pub(crate) fn here() -> bool {
@@ -21,4 +21,9 @@ fn gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize) {
     unsafe { gemm_i8::gemm_b256(x, w, out, ldo) }
 }
 
-pub(crate) static TABLE: Kernels = Kernels { name: "avxvnni", gemm_b32, gemm_b256, ..avx2::KERNELS };
+fn gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize) {
+    // SAFETY: the table is the only way here, and it is handed out only where `here` holds.
+    unsafe { gemm_i8::gemm_row(x, w, out, ldo) }
+}
+
+pub(crate) static TABLE: Kernels = Kernels { name: "avxvnni", gemm_b32, gemm_b256, gemm_row, ..avx2::KERNELS };

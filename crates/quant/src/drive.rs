@@ -1,7 +1,9 @@
-//! A whole model through its plan: slabs of rows, in parallel, in bounded memory.
+//! A whole model through its plans: slabs of rows, in parallel, in bounded memory.
 
-use crate::{Importance, QuantError, Scheme, dequantize, scheme};
-use lfmq_core::{ExportPlan, Fault, Observer, QuantPlan, QuantizedRows, Sink, TensorPlan, TensorSource, Unit};
+use crate::{Importance, QuantError, Scheme, WeightError, dequantize, scheme};
+use lfmq_core::{
+    ExportPlan, Fault, Observer, QuantPlan, QuantizedRows, Sink, SourceTensor, TensorPlan, TensorSource, Unit,
+};
 use lfmq_gguf_wire::names::tensor_name;
 use serde::Serialize;
 use std::ops::Range;
@@ -12,49 +14,19 @@ use std::sync::{Mutex, PoisonError};
 const SLAB: usize = 1 << 18;
 
 /// Bytes a slab costs for each of its weights: as read, as decoded, and at most five quantized and five packed.
+/// Schemes and outputs take their turns, so their number does not count.
 const COST: usize = 18;
 
-/// How far the chosen values of one tensor are from the weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct WeightError {
-    /// Sum of the squared weights.
-    pub signal: f64,
-    /// Sum of the squared errors.
-    pub noise: f64,
-    /// Largest absolute error.
-    pub worst: f32,
-}
-
-impl WeightError {
-    /// Signal to noise in dB; infinite without an error.
-    #[must_use]
-    pub fn sqnr_db(&self) -> f64 {
-        if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
-    }
-
-    /// Of the weights `x` and the values `y` that stand for them. Eight sums side by side, joined in order.
-    fn of(x: &[f32], y: &[f32]) -> Self {
-        let (mut signal, mut noise, mut worst) = ([0.0f64; 8], [0.0f64; 8], [0.0f32; 8]);
-        let mut add = |k: usize, x: f32, y: f32| {
-            let d = x - y;
-            signal[k] += f64::from(x) * f64::from(x);
-            noise[k] += f64::from(d) * f64::from(d);
-            worst[k] = if d.abs() > worst[k] { d.abs() } else { worst[k] };
-        };
-        let ((eights, x), (of_eights, y)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
-        for (x, y) in eights.iter().zip(of_eights) {
-            (0..8).for_each(|k| add(k, x[k], y[k]));
-        }
-        x.iter().zip(y).enumerate().for_each(|(k, (x, y))| add(k, *x, *y));
-        let worst = worst.into_iter().fold(0.0, f32::max);
-        Self { signal: signal.iter().sum(), noise: noise.iter().sum(), worst }
-    }
-
-    /// Both together.
-    #[must_use]
-    fn and(self, other: Self) -> Self {
-        Self { signal: self.signal + other.signal, noise: self.noise + other.noise, worst: self.worst.max(other.worst) }
-    }
+/// Somewhere a model goes: its plan, and who writes it.
+pub struct Output<'a> {
+    /// One entry a tensor of the source, in its order.
+    pub plan: &'a QuantPlan,
+    /// Who packs and writes the rows, and where to: one for each format that holds this plan.
+    pub writers: &'a [(&'a dyn ExportPlan, &'a dyn Sink)],
+    /// Tensors that are written already.
+    pub done: &'a (dyn Fn(usize) -> bool + Sync),
+    /// Told once all rows of a tensor are written; called from any thread.
+    pub finished: &'a (dyn Fn(usize) -> Result<(), Fault> + Sync),
 }
 
 /// What [`quantize`] did.
@@ -64,38 +36,60 @@ pub struct DriveReport {
     pub tensors: Vec<Option<WeightError>>,
 }
 
-/// Quantizes every tensor of `source` as `plan` says and hands the rows to every output.
-///
-/// Rows are taken in slabs of a fixed size, in parallel on the current rayon pool; each is read once and
-/// quantized once. At most `memory` bytes of slabs are alive at a time (one slab at least). Tensors for which
-/// `done` says true are left out; `finished` is called once all slabs of a tensor are written.
+/// Quantizes every tensor of `source` as `plan` says and hands the rows to every writer: [`quantize_all`] for one plan.
 ///
 /// # Errors
-/// The first error of reading, quantizing, writing or `finished`; no further slab is begun.
+/// As [`quantize_all`].
 #[allow(clippy::too_many_arguments, reason = "one call, from the program")]
 pub fn quantize(
     source: &dyn TensorSource,
     plan: &QuantPlan,
     importance: Option<&Importance>,
-    outputs: &[(&dyn ExportPlan, &dyn Sink)],
-    done: &dyn Fn(usize) -> bool,
+    writers: &[(&dyn ExportPlan, &dyn Sink)],
+    done: &(dyn Fn(usize) -> bool + Sync),
     finished: &(dyn Fn(usize) -> Result<(), Fault> + Sync),
     memory: usize,
     observer: &dyn Observer,
 ) -> Result<DriveReport, Fault> {
-    let count = plan.tensors.len();
-    let (slabs, open) = slabs(plan, done);
-    let weights: u64 = slabs.iter().map(|s| s.weights(plan) as u64).sum();
-    observer.begin("quantize", weights, Unit::Items);
-    let line =
-        Line { plan, slabs, open, next: AtomicUsize::new(0), stop: AtomicBool::new(false), failed: Mutex::default() };
+    let output = Output { plan, writers, done, finished };
+    let mut reports = quantize_all(source, importance, &[output], memory, observer)?;
+    Ok(reports.pop().unwrap_or_default())
+}
+
+/// Brings every tensor of `source` to every output, as its plan says.
+///
+/// Rows are taken in slabs of a fixed size, in parallel on the current rayon pool; each is read once for all
+/// outputs and quantized once for all that want the same scheme. At most `memory` bytes of slabs are alive at a time
+/// (one slab at least). The reports are in the order of `outputs`.
+///
+/// # Errors
+/// The first error of reading, quantizing, writing or `finished`; no further slab is begun.
+pub fn quantize_all(
+    source: &dyn TensorSource,
+    importance: Option<&Importance>,
+    outputs: &[Output<'_>],
+    memory: usize,
+    observer: &dyn Observer,
+) -> Result<Vec<DriveReport>, Fault> {
+    let tensors = source.tensors();
+    tell_unreached(source, importance, observer);
+    let lanes: Vec<Lane<'_>> = outputs.iter().map(|output| Lane::new(output, tensors.len())).collect();
+    let (slabs, open) = slabs(tensors, &lanes);
+    observer.begin("quantize", slabs.iter().map(|s| s.bytes(tensors)).sum(), Unit::Bytes);
+    let line = Line {
+        tensors,
+        slabs,
+        open,
+        next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        failed: Mutex::default(),
+    };
     let workers = (memory / (SLAB * COST)).clamp(1, rayon::current_num_threads());
-    let mut figures = vec![WeightError::default(); line.slabs.len()];
     let of_worker = Mutex::new(Vec::new());
     rayon::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|_| {
-                let mut desk = Desk { source, importance, outputs, finished, observer, buffers: Buffers::default() };
+                let mut desk = Desk { source, importance, lanes: &lanes, observer, buffers: Buffers::default() };
                 let mine = line.work(&mut desk);
                 lock(&of_worker).extend(mine);
             });
@@ -105,20 +99,55 @@ pub fn quantize(
     if let Some((_, fault)) = lock(&line.failed).take() {
         return Err(fault);
     }
-    for (slab, figure) in of_worker.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        figures[slab] = figure;
-    }
-    Ok(DriveReport { tensors: combine(count, &line.slabs, &figures) })
+    let mut figures = of_worker.into_inner().unwrap_or_else(PoisonError::into_inner);
+    figures.sort_by_key(|(slab, _)| *slab);
+    Ok((0..outputs.len())
+        .map(|lane| DriveReport { tensors: combine(tensors.len(), lane, &line.slabs, &figures) })
+        .collect())
 }
 
-/// The figures of each tensor, its slabs joined in their order.
-fn combine(count: usize, slabs: &[Slab], figures: &[WeightError]) -> Vec<Option<WeightError>> {
+/// Names the experts whose columns weigh alike because calibration never reached them.
+fn tell_unreached(source: &dyn TensorSource, importance: Option<&Importance>, observer: &dyn Observer) {
+    let mut stacks: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, expert) in importance.map(|i| i.coverage(source.spec()).unreached).unwrap_or_default() {
+        match stacks.last_mut().filter(|(last, _)| *last == name) {
+            Some((_, experts)) => experts.push(expert.to_string()),
+            None => stacks.push((name, vec![expert.to_string()])),
+        }
+    }
+    for (name, experts) in stacks {
+        let line = format!("{name}: no calibration token reached expert {}; quantized unweighted", experts.join(", "));
+        observer.note(&line);
+    }
+}
+
+/// The figures of a slab, by lane; `None` where the lane had the tensor already.
+type Figures = Vec<Option<WeightError>>;
+
+/// The figures of each tensor in one lane, its slabs joined in their order.
+fn combine(count: usize, lane: usize, slabs: &[Slab], figures: &[(usize, Figures)]) -> Vec<Option<WeightError>> {
     let mut tensors: Vec<Option<WeightError>> = vec![None; count];
-    for (slab, figure) in slabs.iter().zip(figures) {
+    for (slab, figure) in figures.iter().filter_map(|(slab, of)| Some((&slabs[*slab], of[lane]?))) {
         let sum = &mut tensors[slab.tensor];
-        *sum = Some(sum.map_or(*figure, |s| s.and(*figure)));
+        *sum = Some(sum.map_or(figure, |s| s.and(figure)));
     }
     tensors
+}
+
+/// An output while it is written, free of what only the caller's thread may ask.
+struct Lane<'a> {
+    plan: &'a QuantPlan,
+    writers: &'a [(&'a dyn ExportPlan, &'a dyn Sink)],
+    finished: &'a (dyn Fn(usize) -> Result<(), Fault> + Sync),
+    /// By tensor, whether it is still to be written.
+    wanted: Vec<bool>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(output: &Output<'a>, tensors: usize) -> Self {
+        let wanted = (0..tensors).map(|t| !(output.done)(t)).collect();
+        Self { plan: output.plan, writers: output.writers, finished: output.finished, wanted }
+    }
 }
 
 /// Some rows of one tensor.
@@ -128,19 +157,21 @@ struct Slab {
 }
 
 impl Slab {
-    fn weights(&self, plan: &QuantPlan) -> usize {
-        self.rows.len() * plan.tensors[self.tensor].shape.1
+    /// As the source stores it.
+    fn bytes(&self, tensors: &[SourceTensor]) -> u64 {
+        let tensor = &tensors[self.tensor];
+        (self.rows.len() * tensor.cols * tensor.dtype.size()) as u64
     }
 }
 
-/// The slabs of all tensors that are not `done`, in order, and how many each tensor has.
-fn slabs(plan: &QuantPlan, done: &dyn Fn(usize) -> bool) -> (Vec<Slab>, Vec<AtomicUsize>) {
+/// The slabs of all tensors that a lane wants, in order, and how many each tensor has.
+fn slabs(tensors: &[SourceTensor], lanes: &[Lane<'_>]) -> (Vec<Slab>, Vec<AtomicUsize>) {
     let mut all = Vec::new();
     let mut open = Vec::new();
-    for (tensor, TensorPlan { shape: (rows, cols), .. }) in plan.tensors.iter().enumerate() {
+    for (tensor, SourceTensor { rows, cols, .. }) in tensors.iter().enumerate() {
         let before = all.len();
         let step = (SLAB / (*cols).max(1)).max(1);
-        if !done(tensor) {
+        if lanes.iter().any(|lane| lane.wanted[tensor]) {
             all.extend((0..*rows).step_by(step).map(|r| Slab { tensor, rows: r..(r + step).min(*rows) }));
         }
         open.push(AtomicUsize::new(all.len() - before));
@@ -150,7 +181,7 @@ fn slabs(plan: &QuantPlan, done: &dyn Fn(usize) -> bool) -> (Vec<Slab>, Vec<Atom
 
 /// The work in order, and where its workers stand.
 struct Line<'a> {
-    plan: &'a QuantPlan,
+    tensors: &'a [SourceTensor],
     slabs: Vec<Slab>,
     /// By tensor, slabs not yet written.
     open: Vec<AtomicUsize>,
@@ -162,13 +193,13 @@ struct Line<'a> {
 
 impl Line<'_> {
     /// Takes slabs until there are none or one failed; returns the figures of those it did.
-    fn work(&self, desk: &mut Desk<'_>) -> Vec<(usize, WeightError)> {
+    fn work(&self, desk: &mut Desk<'_>) -> Vec<(usize, Figures)> {
         let mut mine = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(slab) = self.slabs.get(at) else { break };
             match self.take(slab, desk) {
-                Ok(figure) => mine.push((at, figure)),
+                Ok(figures) => mine.push((at, figures)),
                 Err(fault) => {
                     self.stop.store(true, Ordering::Relaxed);
                     let mut failed = lock(&self.failed);
@@ -181,14 +212,17 @@ impl Line<'_> {
         mine
     }
 
-    fn take(&self, slab: &Slab, desk: &mut Desk<'_>) -> Result<WeightError, Fault> {
-        let figure = desk.process(slab, &self.plan.tensors[slab.tensor])?;
+    fn take(&self, slab: &Slab, desk: &mut Desk<'_>) -> Result<Figures, Fault> {
+        let figures = desk.process(slab, self.tensors[slab.tensor].cols)?;
         // The last slab of a tensor sees the writes of the others.
         if self.open[slab.tensor].fetch_sub(1, Ordering::AcqRel) == 1 {
-            (desk.finished)(slab.tensor)?;
+            desk.lanes
+                .iter()
+                .filter(|lane| lane.wanted[slab.tensor])
+                .try_for_each(|lane| (lane.finished)(slab.tensor))?;
         }
-        desk.observer.advance(slab.weights(self.plan) as u64);
-        Ok(figure)
+        desk.observer.advance(slab.bytes(self.tensors));
+        Ok(figures)
     }
 }
 
@@ -196,8 +230,7 @@ impl Line<'_> {
 struct Desk<'a> {
     source: &'a dyn TensorSource,
     importance: Option<&'a Importance>,
-    outputs: &'a [(&'a dyn ExportPlan, &'a dyn Sink)],
-    finished: &'a (dyn Fn(usize) -> Result<(), Fault> + Sync),
+    lanes: &'a [Lane<'a>],
     observer: &'a dyn Observer,
     buffers: Buffers,
 }
@@ -210,23 +243,37 @@ struct Buffers {
 }
 
 impl Desk<'_> {
-    fn process(&mut self, slab: &Slab, plan: &TensorPlan) -> Result<WeightError, Fault> {
-        let cols = plan.shape.1;
+    /// Reads the rows, and for each scheme that a lane wants chooses the values and hands them to all lanes with it.
+    fn process(&mut self, slab: &Slab, cols: usize) -> Result<Figures, Fault> {
         let Buffers { weights, values, rows } = &mut self.buffers;
         weights.resize(slab.rows.len() * cols, 0.0);
         values.resize(weights.len(), 0.0);
         self.source.read_rows(slab.tensor, slab.rows.clone(), weights)?;
-        let of_tensor = |why: QuantError| below(why, slab.rows.start).of_tensor(&plan.name);
-        let importance = match self.importance {
-            Some(i) => i.weights(&tensor_name(plan.id), plan.id.role.expert(), cols).map_err(of_tensor)?,
-            None => None,
-        };
-        chosen(plan)?.quantize(weights, cols, importance.as_deref(), rows).map_err(of_tensor)?;
-        dequantize(&plan.grid, rows, values).map_err(of_tensor)?;
-        for (export, sink) in self.outputs {
-            export.write_rows(slab.tensor, slab.rows.start, rows, *sink)?;
+        let mut figures = vec![None; self.lanes.len()];
+        let mine = |lane: &Lane<'_>| lane.wanted[slab.tensor];
+        for (first, lane) in self.lanes.iter().enumerate() {
+            if figures[first].is_some() || !mine(lane) {
+                continue;
+            }
+            let plan = &lane.plan.tensors[slab.tensor];
+            let of_tensor = |why: QuantError| below(why, slab.rows.start).of_tensor(&plan.name);
+            let importance = match self.importance {
+                Some(i) => i.weights(&tensor_name(plan.id), plan.id.role.expert(), cols).map_err(of_tensor)?,
+                None => None,
+            };
+            chosen(plan)?.quantize(weights, cols, importance.as_deref(), rows).map_err(of_tensor)?;
+            dequantize(&plan.grid, rows, values).map_err(of_tensor)?;
+            let figure = WeightError::of(weights, values);
+            for (lane, place) in self.lanes.iter().zip(&mut figures).skip(first) {
+                if mine(lane) && lane.plan.tensors[slab.tensor].scheme == plan.scheme {
+                    for (export, sink) in lane.writers {
+                        export.write_rows(slab.tensor, slab.rows.start, rows, *sink)?;
+                    }
+                    *place = Some(figure);
+                }
+            }
         }
-        Ok(WeightError::of(weights, values))
+        Ok(figures)
     }
 }
 

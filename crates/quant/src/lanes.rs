@@ -1,8 +1,10 @@
-//! Eight groups of weights side by side: lane `k` of every vector belongs to group `k`, so the sums of a group keep
+//! Sixteen groups of weights side by side: lane `k` of every vector belongs to group `k`, so the sums of a group keep
 //! the order of its weights while the compiler may take the lanes together.
 
+use lfmq_kernels::multiversion;
+
 /// Groups taken together.
-pub(crate) const LANES: usize = 8;
+pub(crate) const LANES: usize = 16;
 
 /// One number a group.
 pub(crate) type Lanes = [f32; LANES];
@@ -10,35 +12,81 @@ pub(crate) type Lanes = [f32; LANES];
 /// Below this a group counts as all zero.
 pub(crate) const TINY: f32 = 1e-15;
 
-/// Groups of `G` consecutive weights as `[weight][group]`; groups past the end are zero.
-pub(crate) fn side_by_side<const G: usize>(x: &[f32]) -> [Lanes; G] {
-    let mut out = [[0.0; LANES]; G];
-    for (k, group) in x.chunks_exact(G).take(LANES).enumerate() {
-        for (out, v) in out.iter_mut().zip(group) {
-            out[k] = *v;
+multiversion! {
+    /// Groups of `G` consecutive weights as `[weight][group]`; groups past the end are zero.
+    pub(crate) fn side_by_side['a, const G: usize](x: &'a [f32]) -> [Lanes; G] {
+        let mut out = [[0.0; LANES]; G];
+        if let Some((all, _)) = x.split_at_checked(LANES * G) {
+            for (i, out) in out.iter_mut().enumerate() {
+                for (k, group) in all.chunks_exact(G).enumerate() {
+                    out[k] = group[i];
+                }
+            }
+            return out;
         }
+        for (k, group) in x.chunks_exact(G).enumerate() {
+            for (out, v) in out.iter_mut().zip(group) {
+                out[k] = *v;
+            }
+        }
+        out
+    }
+
+    /// The reverse of [`side_by_side`] for codes, which are moved by `offset`.
+    pub(crate) fn one_after_another['a, const G: usize](from: &'a [[u8; LANES]; G], offset: i8, to: &'a mut [i8]) -> () {
+        for (k, group) in to.chunks_exact_mut(G).take(LANES).enumerate() {
+            for (to, from) in group.iter_mut().zip(from) {
+                *to = (from[k] as i8).wrapping_add(offset);
+            }
+        }
+    }
+
+    /// Sum over each group in the order of its weights.
+    pub(crate) fn sum['a, const G: usize](x: &'a [Lanes; G]) -> Lanes {
+        total(x)
+    }
+
+    /// Each weight's square.
+    pub(crate) fn squares['a, const G: usize](x: &'a [Lanes; G]) -> [Lanes; G] {
+        map2(x, x, |x, _| x * x)
+    }
+
+    /// Importance times the root of the lane's `level` plus the square of the weight.
+    pub(crate) fn lifted['a, const G: usize](
+        x: &'a [Lanes; G],
+        importance: &'a [Lanes; G],
+        level: &'a Lanes,
+    ) -> [Lanes; G] {
+        let raised = map2(x, &[*level; G], |x, level| (level + x * x).sqrt());
+        map2(importance, &raised, |w, root| w * root)
+    }
+
+    /// Largest magnitude of some weights; maxima do not depend on their order.
+    pub(crate) fn largest['a](x: &'a [f32]) -> f32 {
+        let mut max = [0.0f32; LANES];
+        let (whole, rest) = x.as_chunks::<LANES>();
+        for x in whole {
+            for k in 0..LANES {
+                max[k] = if x[k].abs() > max[k] { x[k].abs() } else { max[k] };
+            }
+        }
+        max.into_iter().chain(rest.iter().map(|x| x.abs())).fold(0.0, |max, x| if x > max { x } else { max })
+    }
+}
+
+/// A number a lane, made from the lane's index. The compiler keeps such vectors in registers where it takes loops that
+/// change several of them to memory.
+#[inline(always)]
+pub(crate) fn each(f: impl Fn(usize) -> f32) -> Lanes {
+    let mut out = [0.0; LANES];
+    for (k, out) in out.iter_mut().enumerate() {
+        *out = f(k);
     }
     out
 }
 
-/// The reverse of [`side_by_side`] for codes.
-pub(crate) fn one_after_another<T: Copy, const G: usize>(from: &[[T; LANES]; G], to: &mut [T]) {
-    for (k, group) in to.chunks_exact_mut(G).take(LANES).enumerate() {
-        for (to, from) in group.iter_mut().zip(from) {
-            *to = from[k];
-        }
-    }
-}
-
-/// A number a lane, made from the lane's index.
 #[inline(always)]
-pub(crate) fn each(f: impl Fn(usize) -> f32) -> Lanes {
-    std::array::from_fn(f)
-}
-
-/// Sum over each group in the order of its weights.
-#[inline(always)]
-pub(crate) fn sum<const G: usize>(x: &[Lanes; G]) -> Lanes {
+pub(crate) fn total<const G: usize>(x: &[Lanes; G]) -> Lanes {
     let mut total = [0.0; LANES];
     for x in x {
         for k in 0..LANES {
@@ -51,7 +99,11 @@ pub(crate) fn sum<const G: usize>(x: &[Lanes; G]) -> Lanes {
 /// `f(x, w)` of every weight.
 #[inline(always)]
 pub(crate) fn map2<const G: usize>(x: &[Lanes; G], w: &[Lanes; G], f: impl Fn(f32, f32) -> f32) -> [Lanes; G] {
-    std::array::from_fn(|i| std::array::from_fn(|k| f(x[i][k], w[i][k])))
+    let mut out = [[0.0; LANES]; G];
+    for ((out, x), w) in out.as_flattened_mut().iter_mut().zip(x.as_flattened()).zip(w.as_flattened()) {
+        *out = f(*x, *w);
+    }
+    out
 }
 
 /// The weight of largest magnitude of each group, the first among equals, with its sign.
@@ -66,15 +118,19 @@ pub(crate) fn peak<const G: usize>(x: &[Lanes; G]) -> Lanes {
     peak
 }
 
-/// Largest magnitude of some weights; maxima do not depend on their order.
+/// The smallest and the largest of some weights; neither depends on their order.
 #[inline(always)]
-pub(crate) fn largest(x: &[f32]) -> f32 {
-    let mut max = [0.0f32; LANES];
-    let (eights, rest) = x.as_chunks::<LANES>();
-    for x in eights {
-        for k in 0..LANES {
-            max[k] = if x[k].abs() > max[k] { x[k].abs() } else { max[k] };
+pub(crate) fn extremes(x: &[f32; 32]) -> (f32, f32) {
+    let (left, right) = x.split_at(LANES);
+    let mut low = each(|k| if left[k] < right[k] { left[k] } else { right[k] });
+    let mut high = each(|k| if left[k] > right[k] { left[k] } else { right[k] });
+    let mut half = LANES / 2;
+    while half > 0 {
+        for k in 0..half {
+            low[k] = if low[k] < low[k + half] { low[k] } else { low[k + half] };
+            high[k] = if high[k] > high[k + half] { high[k] } else { high[k + half] };
         }
+        half /= 2;
     }
-    max.into_iter().chain(rest.iter().map(|x| x.abs())).fold(0.0, |max, x| if x > max { x } else { max })
+    (low[0], high[0])
 }

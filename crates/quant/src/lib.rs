@@ -14,10 +14,12 @@ mod plan;
 mod recipe;
 pub mod schemes;
 mod search;
+mod weight_error;
 
-pub use drive::{DriveReport, WeightError, quantize};
+pub use drive::{DriveReport, Output, quantize, quantize_all};
 pub use error::QuantError;
 pub use importance::{Coverage, Importance};
 pub use plan::plan;
 pub use recipe::{Choice, Preset, Recipe};
 pub use schemes::{Scheme, dequantize, scheme};
+pub use weight_error::WeightError;

@@ -1,6 +1,7 @@
 //! Roundings, each with the bits that the reference has for every input.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 /// Nearest integer, ties to even, by adding 1.5 * 2^23: wraps beyond +-2^22, NaN gives 0.
 #[inline(always)]
@@ -16,6 +17,12 @@ pub(crate) fn nearest_within(v: f32, low: f32, high: f32) -> f32 {
     if v < high { v } else { high }
 }
 
+/// A whole number in `0..=255` as a byte.
+#[inline(always)]
+pub(crate) fn small(v: f32) -> u8 {
+    (v + 12_582_912.0).to_bits() as u8
+}
+
 /// Nearest integer, ties away from zero, of a value within +-2^22.
 #[inline(always)]
 pub(crate) fn nearest_away(v: f32) -> i32 {
@@ -29,6 +36,21 @@ pub(crate) fn nearest_away(v: f32) -> i32 {
 #[inline]
 pub(crate) fn half(v: f32) -> f32 {
     f16::from_f32(v).to_f32()
+}
+
+/// Rounds values to binary16; the first that is not finite then is the error, as it was, with its index.
+pub(crate) fn halves(values: &mut [f32]) -> Result<(), (usize, f32)> {
+    const PART: usize = 64;
+    let mut rounded = [f16::ZERO; PART];
+    for (part, values) in values.chunks_mut(PART).enumerate() {
+        let rounded = &mut rounded[..values.len()];
+        rounded.convert_from_f32_slice(values);
+        if let Some(at) = rounded.iter().position(|h| !h.is_finite()) {
+            return Err((part * PART + at, values[at]));
+        }
+        rounded.convert_to_f32_slice(values);
+    }
+    Ok(())
 }
 
 /// The binary16 number in two bytes.
@@ -69,6 +91,7 @@ mod tests {
             assert_eq!((nearest(v), nearest_away(v)), (even, away), "{v}");
         }
         assert_eq!(nearest(f32::NAN), 0);
+        assert!((0..=255u8).all(|v| small(v.into()) == v));
         assert_eq!(nearest_within(1e30, 0.0, 15.0), nearest(1e30).clamp(0, 15) as f32);
     }
 }

@@ -28,7 +28,7 @@ fn plan_tensor(
     importance: Option<&Importance>,
 ) -> Result<TensorPlan, QuantError> {
     let choice = recipe.choose(source.spec(), tensor.id, tensor.cols, importance.is_some())?;
-    let (id, reason) = match choice {
+    let (id, mut reason) = match choice {
         Some(choice) => (choice.scheme, choice.reason),
         None => (SchemeId("f32"), "vectors, taps and the router stay in f32".to_owned()),
     };
@@ -42,6 +42,9 @@ fn plan_tensor(
         }
         None => None,
     };
+    if tensor.id.role.expert().is_some_and(|e| importance.is_some_and(|i| i.unreached(&name, e))) {
+        reason.push_str("; unweighted: no calibration token reached this expert");
+    }
     if weights.is_none() && recipe.needs_importance(tensor.id, id) {
         return Err(QuantError::NeedsImportance { recipe: recipe.name().to_owned(), tensor: name, scheme: id.0 });
     }

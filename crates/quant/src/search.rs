@@ -1,8 +1,9 @@
 //! The four searches for a group's scale. Each tries a few steps around the obvious one and keeps the step whose
 //! least-squares refit leaves the smallest weighted error. Every sum runs in the order of the weights.
 
-use crate::lanes::{LANES, Lanes, TINY, each, peak};
-use crate::number::{nearest, nearest_within};
+use crate::lanes::{LANES, Lanes, TINY, each, map2, peak};
+use crate::number::{nearest, nearest_within, small};
+use lfmq_kernels::multiversion;
 
 /// `sum w x l` and `sum w l l` of each group for the codes `l` that the inverse step `s` gives.
 #[inline(always)]
@@ -18,36 +19,43 @@ fn moments<const G: usize>(n: f32, s: &Lanes, x: &[Lanes; G], wx: &[Lanes; G], w
     (a, b)
 }
 
-/// Codes `-n..n` (stored as `0..2n`) with one scale a group: 19 steps around that which puts the largest weight on
-/// `-n`. A group of zeros gets stored codes 0 and scale 0.
-pub(crate) fn symmetric<const G: usize>(n: f32, x: &[Lanes; G], w: &[Lanes; G], codes: &mut [[u8; LANES]; G]) -> Lanes {
-    let wx: [Lanes; G] = std::array::from_fn(|i| each(|k| w[i][k] * x[i][k]));
-    let peak = peak(x);
-    let alive: [bool; LANES] = std::array::from_fn(|k| peak[k].abs() >= TINY);
-    let peak = each(|k| if alive[k] { peak[k] } else { 1.0 });
-    let mut step = each(|k| -n / peak[k]);
-    let (a, b) = moments(n, &step, x, &wx, w);
-    let mut scale = each(|k| if b[k] == 0.0 { 0.0 } else { a[k] / b[k] });
-    let mut best = each(|k| scale[k] * a[k]);
-    for t in (-9..=9).filter(|t| *t != 0) {
-        let reach = -(n + 0.1f32 * t as f32);
-        let s = each(|k| reach / peak[k]);
-        let (a, b) = moments(n, &s, x, &wx, w);
-        for k in 0..LANES {
-            let better = (b[k] > 0.0) & (a[k] * a[k] > best[k] * b[k]);
-            let refit = a[k] / b[k];
-            step[k] = if better { s[k] } else { step[k] };
-            scale[k] = if better { refit } else { scale[k] };
-            best[k] = if better { refit * a[k] } else { best[k] };
+multiversion! {
+    /// Codes `-n..n` (stored as `0..2n`) with one scale a group: 19 steps around that which puts the largest weight on
+    /// `-n`. A group of zeros gets stored codes 0 and scale 0.
+    pub(crate) fn symmetric['a, const G: usize](
+        n: f32,
+        x: &'a [Lanes; G],
+        w: &'a [Lanes; G],
+        codes: &'a mut [[u8; LANES]; G],
+    ) -> Lanes {
+        let wx = map2(x, w, |x, w| w * x);
+        let peak = peak(x);
+        let alive: [bool; LANES] = std::array::from_fn(|k| peak[k].abs() >= TINY);
+        let peak = each(|k| if alive[k] { peak[k] } else { 1.0 });
+        let mut step = each(|k| -n / peak[k]);
+        let (a, b) = moments(n, &step, x, &wx, w);
+        let mut scale = each(|k| if b[k] == 0.0 { 0.0 } else { a[k] / b[k] });
+        let mut best = each(|k| scale[k] * a[k]);
+        for t in (-9..=9).filter(|t| *t != 0) {
+            let reach = -(n + 0.1f32 * t as f32);
+            let s = each(|k| reach / peak[k]);
+            let (a, b) = moments(n, &s, x, &wx, w);
+            for k in 0..LANES {
+                let better = (b[k] > 0.0) & (a[k] * a[k] > best[k] * b[k]);
+                let refit = a[k] / b[k];
+                step[k] = if better { s[k] } else { step[k] };
+                scale[k] = if better { refit } else { scale[k] };
+                best[k] = if better { refit * a[k] } else { best[k] };
+            }
         }
-    }
-    for (codes, x) in codes.iter_mut().zip(x) {
-        for k in 0..LANES {
-            let l = nearest_within(step[k] * x[k], -n, n - 1.0) + n;
-            codes[k] = if alive[k] { l as u8 } else { 0 };
+        for (codes, x) in codes.iter_mut().zip(x) {
+            for k in 0..LANES {
+                let l = nearest_within(step[k] * x[k], -n, n - 1.0) + n;
+                codes[k] = if alive[k] { small(l) } else { 0 };
+            }
         }
+        each(|k| if alive[k] { scale[k] } else { 0.0 })
     }
-    each(|k| if alive[k] { scale[k] } else { 0.0 })
 }
 
 /// [`symmetric`] for one group.
@@ -76,72 +84,65 @@ impl Sweep {
     pub(crate) const WEIGHTED: Self = Self { first: -0.9, by: 0.05, last: 36, magnitude: false };
 }
 
-/// Codes `0..=n` with a scale and an offset a group, `x = scale * code - offset`, offset >= 0. Returns both.
-pub(crate) fn asymmetric<const G: usize>(
-    n: f32,
-    sweep: Sweep,
-    x: &[Lanes; G],
-    w: &[Lanes; G],
-    codes: &mut [[u8; LANES]; G],
-) -> (Lanes, Lanes) {
-    if sweep.magnitude {
-        sweep_steps::<G, true>(n, sweep, x, w, codes)
-    } else {
-        sweep_steps::<G, false>(n, sweep, x, w, codes)
-    }
-}
-
-fn sweep_steps<const G: usize, const MAGNITUDE: bool>(
-    n: f32,
-    sweep: Sweep,
-    x: &[Lanes; G],
-    w: &[Lanes; G],
-    codes: &mut [[u8; LANES]; G],
-) -> (Lanes, Lanes) {
-    let (mut min, max, sum_w, sum_x) = range::<G>(x, w);
-    let alive: [bool; LANES] = std::array::from_fn(|k| max[k] > min[k]);
-    let mut step = each(|k| n / if alive[k] { max[k] - min[k] } else { 1.0 });
-    let mut from = min;
-    let mut scale = each(|k| 1.0 / step[k]);
-    let mut laid = [[0.0; LANES]; G];
-    lay(n, &step, &min, x, &mut laid);
-    let mut error = misfit::<G, MAGNITUDE>(&scale, &min, x, w, &laid);
-    for t in 0..=sweep.last {
-        let reach = sweep.first + sweep.by * t as f32 + n;
-        let s = each(|k| reach / if alive[k] { max[k] - min[k] } else { 1.0 });
-        lay(n, &s, &min, x, &mut laid);
-        let (mut sl, mut sll, mut sxl) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        for ((x, w), l) in x.iter().zip(w).zip(&laid) {
+multiversion! {
+    /// Codes `0..=n` with a scale and an offset a group, `x = scale * code - offset`, offset >= 0. Returns both.
+    pub(crate) fn asymmetric['a, const G: usize](
+        n: f32,
+        sweep: Sweep,
+        x: &'a [Lanes; G],
+        w: &'a [Lanes; G],
+        codes: &'a mut [[u8; LANES]; G],
+    ) -> (Lanes, Lanes) {
+        let (mut min, max, sum_w, sum_x) = range::<G>(x, w);
+        let alive: [bool; LANES] = std::array::from_fn(|k| max[k] > min[k]);
+        let mut step = each(|k| n / if alive[k] { max[k] - min[k] } else { 1.0 });
+        let mut from = min;
+        let mut scale = each(|k| 1.0 / step[k]);
+        let mut laid = [[0.0; LANES]; G];
+        let mut error = [0.0; LANES];
+        for (x, w) in x.iter().zip(w) {
+            miss(sweep.magnitude, &scale, &min, x, w, &code(n, &step, &min, x), &mut error);
+        }
+        for t in 0..=sweep.last {
+            let reach = sweep.first + sweep.by * t as f32 + n;
+            let s = each(|k| reach / if alive[k] { max[k] - min[k] } else { 1.0 });
+            let (mut sl, mut sll, mut sxl) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+            for ((x, w), laid) in x.iter().zip(w).zip(&mut laid) {
+                for k in 0..LANES {
+                    let l = nearest_within(s[k] * (x[k] - min[k]), 0.0, n);
+                    let wl = w[k] * l;
+                    sl[k] += wl;
+                    sll[k] += wl * l;
+                    sxl[k] += wl * x[k];
+                    laid[k] = l;
+                }
+            }
+            let det = each(|k| sum_w[k] * sll[k] - sl[k] * sl[k]);
+            let a = each(|k| (sum_w[k] * sxl[k] - sum_x[k] * sl[k]) / det[k]);
+            let b = each(|k| (sll[k] * sum_x[k] - sl[k] * sxl[k]) / det[k]);
+            let a = each(|k| if b[k] > 0.0 { sxl[k] / sll[k] } else { a[k] });
+            let b = each(|k| if b[k] > 0.0 { 0.0 } else { b[k] });
+            let mut e = [0.0; LANES];
+            for ((x, w), l) in x.iter().zip(w).zip(&laid) {
+                miss(sweep.magnitude, &a, &b, x, w, l, &mut e);
+            }
+            let better: [bool; LANES] = std::array::from_fn(|k| alive[k] & (det[k] > 0.0) & (e[k] < error[k]));
+            let choose = |new: Lanes, old: Lanes| each(|k| if better[k] { new[k] } else { old[k] });
+            error = choose(e, error);
+            step = choose(s, step);
+            from = choose(min, from);
+            scale = choose(a, scale);
+            // Later steps divide the range that this offset leaves.
+            min = choose(b, min);
+        }
+        for (codes, x) in codes.iter_mut().zip(x) {
+            let l = code(n, &step, &from, x);
             for k in 0..LANES {
-                let wl = w[k] * l[k];
-                sl[k] += wl;
-                sll[k] += wl * l[k];
-                sxl[k] += wl * x[k];
+                codes[k] = if alive[k] { small(l[k]) } else { 0 };
             }
         }
-        let det = each(|k| sum_w[k] * sll[k] - sl[k] * sl[k]);
-        let a = each(|k| (sum_w[k] * sxl[k] - sum_x[k] * sl[k]) / det[k]);
-        let b = each(|k| (sll[k] * sum_x[k] - sl[k] * sxl[k]) / det[k]);
-        let a = each(|k| if b[k] > 0.0 { sxl[k] / sll[k] } else { a[k] });
-        let b = each(|k| if b[k] > 0.0 { 0.0 } else { b[k] });
-        let e = misfit::<G, MAGNITUDE>(&a, &b, x, w, &laid);
-        for k in 0..LANES {
-            let better = alive[k] & (det[k] > 0.0) & (e[k] < error[k]);
-            error[k] = if better { e[k] } else { error[k] };
-            step[k] = if better { s[k] } else { step[k] };
-            from[k] = if better { min[k] } else { from[k] };
-            scale[k] = if better { a[k] } else { scale[k] };
-            // Later steps divide the range that this offset leaves.
-            min[k] = if better { b[k] } else { min[k] };
-        }
+        (each(|k| if alive[k] { scale[k] } else { 0.0 }), each(|k| -min[k]))
     }
-    lay(n, &step, &from, x, &mut laid);
-    for (codes, l) in codes.iter_mut().zip(&laid) {
-        for k in 0..LANES {
-            codes[k] = if alive[k] { l[k] as u8 } else { 0 };
-        }
-    }
-    (each(|k| if alive[k] { scale[k] } else { 0.0 }), each(|k| -min[k]))
 }
 
 /// Smallest (0 at most) and largest weight, `sum w` and `sum w x` of each group.
@@ -150,43 +151,27 @@ fn range<const G: usize>(x: &[Lanes; G], w: &[Lanes; G]) -> (Lanes, Lanes, Lanes
     let (mut min, mut max, mut sum_w) = (x[0], x[0], w[0]);
     let mut sum_x = each(|k| w[0][k] * x[0][k]);
     for (x, w) in x.iter().zip(w).skip(1) {
-        for k in 0..LANES {
-            min[k] = if x[k] < min[k] { x[k] } else { min[k] };
-            max[k] = if x[k] > max[k] { x[k] } else { max[k] };
-            sum_w[k] += w[k];
-            sum_x[k] += w[k] * x[k];
-        }
+        min = each(|k| if x[k] < min[k] { x[k] } else { min[k] });
+        max = each(|k| if x[k] > max[k] { x[k] } else { max[k] });
+        sum_w = each(|k| sum_w[k] + w[k]);
+        sum_x = each(|k| sum_x[k] + w[k] * x[k]);
     }
     (each(|k| if min[k] > 0.0 { 0.0 } else { min[k] }), max, sum_w, sum_x)
 }
 
 /// Codes, as floats, for the inverse step `s` counted from `min`.
 #[inline(always)]
-fn lay<const G: usize>(n: f32, s: &Lanes, min: &Lanes, x: &[Lanes; G], laid: &mut [Lanes; G]) {
-    for (l, x) in laid.iter_mut().zip(x) {
-        for k in 0..LANES {
-            l[k] = nearest_within(s[k] * (x[k] - min[k]), 0.0, n);
-        }
-    }
+fn code(n: f32, s: &Lanes, min: &Lanes, x: &Lanes) -> Lanes {
+    each(|k| nearest_within(s[k] * (x[k] - min[k]), 0.0, n))
 }
 
-/// Weighted error of `a * l + b` of each group.
+/// Adds what `a * l + b` misses `x` by, weighted.
 #[inline(always)]
-fn misfit<const G: usize, const MAGNITUDE: bool>(
-    a: &Lanes,
-    b: &Lanes,
-    x: &[Lanes; G],
-    w: &[Lanes; G],
-    laid: &[Lanes; G],
-) -> Lanes {
-    let mut error = [0.0; LANES];
-    for ((x, w), l) in x.iter().zip(w).zip(laid) {
-        for k in 0..LANES {
-            let d = a[k] * l[k] + b[k] - x[k];
-            error[k] += w[k] * if MAGNITUDE { d.abs() } else { d * d };
-        }
+fn miss(magnitude: bool, a: &Lanes, b: &Lanes, x: &Lanes, w: &Lanes, l: &Lanes, error: &mut Lanes) {
+    for k in 0..LANES {
+        let d = a[k] * l[k] + b[k] - x[k];
+        error[k] += w[k] * if magnitude { d.abs() } else { d * d };
     }
-    error
 }
 
 /// Codes `-n..n` (stored as `0..2n`) of one group by moving one code at a time as long as the fit improves, five

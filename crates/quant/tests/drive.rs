@@ -4,11 +4,15 @@ mod model;
 mod pack;
 mod shapes;
 
-use lfmq_core::{Classify, ExportPlan, Fault, Kind, PlannedFile, QuantizedRows, Silent, Sink, TensorSource};
-use lfmq_quant::{Importance, Recipe, plan};
-use model::tiny;
+use lfmq_core::{
+    Classify, ExportPlan, Fault, Kind, ModelSpec, PlannedFile, QuantizedRows, Silent, Sink, SourceError, SourceTensor,
+    TensorSource,
+};
+use lfmq_quant::{Importance, Output, Recipe, plan, quantize, quantize_all};
+use model::{Model, tiny};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Mutex;
 
 /// Keeps what it is handed, by tensor and first row.
@@ -67,7 +71,7 @@ fn threads_and_memory_change_nothing() {
                     finished.lock().unwrap()[t] += 1;
                     Ok(())
                 };
-                lfmq_quant::quantize(&model, &plan, None, &[(&kept, &Nowhere)], &|_| false, &note, memory, &Silent)
+                quantize(&model, &plan, None, &[(&kept, &Nowhere)], &|_| false, &note, memory, &Silent)
             })
             .unwrap();
         assert!(finished.into_inner().unwrap().iter().all(|n| *n == 1));
@@ -85,8 +89,7 @@ fn every_row_is_written_and_its_error_measured() {
     let plan = plan(&model, &Recipe::named("Q8_0").unwrap(), None).unwrap();
     let kept = Kept::default();
     let report =
-        lfmq_quant::quantize(&model, &plan, None, &[(&kept, &Nowhere)], &|_| false, &|_| Ok(()), 1 << 24, &Silent)
-            .unwrap();
+        quantize(&model, &plan, None, &[(&kept, &Nowhere)], &|_| false, &|_| Ok(()), 1 << 24, &Silent).unwrap();
     let rows = kept.rows.into_inner().unwrap();
     for (index, tensor) in model.tensors().iter().enumerate() {
         let (mut signal, mut noise, mut next) = (0.0, 0.0, 0);
@@ -117,11 +120,75 @@ fn what_is_done_is_left_out() {
     let plan = plan(&model, &Recipe::named("Q4_0").unwrap(), None).unwrap();
     let kept = Kept::default();
     let done = |t: usize| t.is_multiple_of(2);
-    let report =
-        lfmq_quant::quantize(&model, &plan, None, &[(&kept, &Nowhere)], &done, &|_| Ok(()), 1 << 24, &Silent).unwrap();
+    let report = quantize(&model, &plan, None, &[(&kept, &Nowhere)], &done, &|_| Ok(()), 1 << 24, &Silent).unwrap();
     assert!(kept.rows.into_inner().unwrap().keys().all(|(t, _)| !done(*t)));
     for (t, figure) in report.tensors.iter().enumerate() {
         assert_eq!(figure.is_none(), done(t));
+    }
+}
+
+/// A model that counts how often its rows are read.
+struct Counted {
+    model: Model,
+    reads: Mutex<BTreeMap<(usize, usize), usize>>,
+}
+
+impl TensorSource for Counted {
+    fn spec(&self) -> &ModelSpec {
+        self.model.spec()
+    }
+
+    fn name(&self) -> &str {
+        self.model.name()
+    }
+
+    fn tensors(&self) -> &[SourceTensor] {
+        self.model.tensors()
+    }
+
+    fn read_rows(&self, index: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), SourceError> {
+        *self.reads.lock().unwrap().entry((index, rows.start)).or_default() += 1;
+        self.model.read_rows(index, rows, out)
+    }
+
+    fn sidecar(&self, name: &str) -> Option<&[u8]> {
+        self.model.sidecar(name)
+    }
+}
+
+#[test]
+fn several_plans_are_served_by_one_reading() {
+    let source = Counted { model: tiny(), reads: Mutex::default() };
+    let named = |name: &str| plan(&source, &Recipe::named(name).unwrap(), None).unwrap();
+    // The second shares most schemes with the first; the third has some tensors already.
+    let plans = [named("Q4_K_M"), named("Q4_K_S"), named("onnx-q4")];
+    let done: [&(dyn Fn(usize) -> bool + Sync); 3] = [&|_| false, &|_| false, &|t| t % 3 == 0];
+    let kept: [Kept; 3] = Default::default();
+    let finished: [Mutex<Vec<usize>>; 3] = Default::default();
+    let writers: Vec<[(&dyn ExportPlan, &dyn Sink); 1]> = kept.iter().map(|k| [(k as _, &Nowhere as _)]).collect();
+    let note: Vec<_> = finished
+        .iter()
+        .map(|list| {
+            move |t: usize| -> Result<(), Fault> {
+                list.lock().unwrap().push(t);
+                Ok(())
+            }
+        })
+        .collect();
+    let outputs: Vec<Output<'_>> =
+        (0..3).map(|i| Output { plan: &plans[i], writers: &writers[i], done: done[i], finished: &note[i] }).collect();
+    let reports = pool(3).install(|| quantize_all(&source, None, &outputs, 1 << 26, &Silent)).unwrap();
+    drop(outputs);
+    assert!(source.reads.lock().unwrap().values().all(|n| *n == 1), "rows were read twice");
+    for (i, kept) in kept.into_iter().enumerate() {
+        let alone = Kept::default();
+        let report = quantize(&source, &plans[i], None, &[(&alone, &Nowhere)], done[i], &|_| Ok(()), 1 << 26, &Silent);
+        assert_eq!(reports[i], report.unwrap(), "the figures of {}", plans[i].recipe);
+        let rows = |kept: Kept| format!("{:?}", kept.rows.into_inner().unwrap());
+        assert!(rows(kept) == rows(alone), "the values of {}", plans[i].recipe);
+        let mut told = finished[i].lock().unwrap().clone();
+        told.sort_unstable();
+        assert_eq!(told, (0..plans[i].tensors.len()).filter(|t| !done[i](*t)).collect::<Vec<_>>());
     }
 }
 
@@ -131,7 +198,7 @@ fn failures_stop_the_work() {
     let plan = plan(&model, &Recipe::named("Q4_0").unwrap(), None).unwrap();
     let kept = Kept { fail_at: Some(3), ..Kept::default() };
     let run = |finished: &(dyn Fn(usize) -> Result<(), Fault> + Sync)| {
-        lfmq_quant::quantize(&model, &plan, None, &[(&kept, &Nowhere)], &|_| false, finished, 1, &Silent)
+        quantize(&model, &plan, None, &[(&kept, &Nowhere)], &|_| false, finished, 1, &Silent)
     };
     let fault = pool(1).install(|| run(&|t| if t < 3 { Ok(()) } else { panic!("{t} finished") })).unwrap_err();
     assert_eq!((fault.to_string().as_str(), fault.kind), ("disk full", Kind::Environment));
@@ -146,7 +213,7 @@ fn a_weight_that_is_no_number_is_named() {
     let mut model = tiny();
     model.spoilt = Some((4, 7, 3));
     let plan = plan(&model, &Recipe::named("Q4_0").unwrap(), None).unwrap();
-    let fault = lfmq_quant::quantize(&model, &plan, None, &[], &|_| false, &|_| Ok(()), 1 << 24, &Silent).unwrap_err();
+    let fault = quantize(&model, &plan, None, &[], &|_| false, &|_| Ok(()), 1 << 24, &Silent).unwrap_err();
     let expected = format!("tensor `{}`: weight [7, 3] is NaN, expected a finite number", model.tensors()[4].name);
     assert_eq!((fault.to_string(), fault.kind), (expected, Kind::Input));
 }

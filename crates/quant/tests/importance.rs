@@ -1,9 +1,11 @@
 //! Importance files of llama.cpp's collector in both forms, and damaged ones.
 
+mod model;
 mod shapes;
 
-use lfmq_core::{Classify, Kind};
-use lfmq_quant::Importance;
+use lfmq_core::{Classify, Kind, SourceTensor, TensorSource};
+use lfmq_gguf_wire::names::tensor_name;
+use lfmq_quant::{Importance, Recipe, plan};
 use lfmq_testkit::fixtures;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -95,16 +97,64 @@ fn missing_is_unweighted_and_another_size_is_an_error() {
 }
 
 #[test]
+fn experts_that_nothing_reached_are_named_and_unweighted() {
+    let model = model::tiny();
+    // Every stack of experts, expert 2 without a token; by expert, the sums of squares of its columns.
+    let stack = |t: &SourceTensor, e: u16| (t.id.role.expert() == Some(e)).then(|| (tensor_name(t.id), t.cols));
+    let stacks: Vec<(String, usize)> = model.tensors().iter().filter_map(|t| stack(t, 0)).collect();
+    let file = |counts: [f32; 4]| {
+        let sums: Vec<Vec<f32>> =
+            stacks.iter().map(|(_, cols)| [vec![8.0; 2 * cols], vec![0.0; *cols], vec![8.0; *cols]].concat()).collect();
+        let entries: Vec<_> = stacks.iter().zip(&sums).map(|((n, _), s)| (n.as_str(), &s[..], &counts[..])).collect();
+        Importance::parse(&gguf(&entries)).unwrap()
+    };
+    let (some, all) = (file([4.0, 2.0, 0.0, 4.0]), file([4.0; 4]));
+    let recipe = Recipe::named("Q4_0").unwrap();
+    let planned = plan(&model, &recipe, Some(&some)).unwrap();
+    let told: Vec<_> = planned.tensors.iter().filter(|t| t.reason.contains("no calibration token")).collect();
+    assert!(!told.is_empty() && told.iter().all(|t| t.id.role.expert() == Some(2)));
+    assert_eq!(told.len(), stacks.len());
+    let name = tensor_name(told[0].id);
+    assert_eq!(some.weights(&name, Some(2), 256).unwrap(), Some(vec![1.0; 256]));
+    assert_ne!(some.weights(&name, Some(1), 256).unwrap(), Some(vec![1.0; 256]));
+
+    let lines = Lines::default();
+    let silent = |importance: &Importance| {
+        let done = |_: usize| false;
+        lfmq_quant::quantize(&model, &planned, Some(importance), &[], &done, &|_| Ok(()), 1 << 26, &lines).unwrap();
+    };
+    silent(&all);
+    assert!(lines.0.lock().unwrap().is_empty());
+    silent(&some);
+    let lines = lines.0.into_inner().unwrap();
+    assert!(lines.iter().any(|l| l.contains("ffn_up_exps") && l.contains("expert 2;")), "{lines:?}");
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Lines(std::sync::Mutex<Vec<String>>);
+
+impl lfmq_core::Observer for Lines {
+    fn begin(&self, _: &str, _: u64, _: lfmq_core::Unit) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+    fn note(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+}
+
+#[test]
 fn coverage_tells_what_is_missing() {
     let spec = shapes::released("8B-A1B").unwrap();
     let file = gguf(&[
         ("blk.0.ffn_up.weight", &[1.0; 2048], &[1.0]),
-        ("blk.2.ffn_up_exps.weight", &[1.0; 2 * 32], &[[1.0; 31].as_slice(), &[0.0]].concat()),
+        ("blk.2.ffn_up_exps.weight", &[1.0; 2 * 32], &[[4.0; 30].as_slice(), &[2.0, 0.0]].concat()),
         ("blk.2.ffn_gate_inp.weight", &[1.0; 2048], &[1.0]),
     ]);
     let coverage = Importance::parse(&file).unwrap().coverage(&spec);
     assert_eq!(coverage.covered, 2);
     assert_eq!(coverage.unreached, [("blk.2.ffn_up_exps.weight".to_owned(), 31)]);
+    assert_eq!(coverage.least, Some(("blk.2.ffn_up_exps.weight".to_owned(), 30, 2.0)));
     assert_eq!(coverage.unknown, ["blk.2.ffn_gate_inp.weight"]);
     // 18 convolutions of 2, 6 attentions of 4, 24 feed-forwards of 3.
     assert_eq!(coverage.missing.len(), 18 * 2 + 6 * 4 + 24 * 3 - 2);

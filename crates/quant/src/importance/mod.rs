@@ -25,12 +25,12 @@ pub struct Importance {
 struct Entry {
     /// Mean square of the input by `[expert, column]`; 1 throughout for an expert that no token reached.
     means: Vec<f32>,
-    /// By expert, whether any token reached it.
-    reached: Vec<bool>,
+    /// By expert, tokens that reached it.
+    tokens: Vec<f32>,
 }
 
 /// How much of a model an importance file covers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Coverage {
     /// Matrices with an entry; a stack of experts counts as one.
     pub covered: usize,
@@ -38,6 +38,8 @@ pub struct Coverage {
     pub missing: Vec<String>,
     /// `(name, expert)` of experts that no token reached; they are quantized unweighted.
     pub unreached: Vec<(String, u16)>,
+    /// The expert that the fewest tokens reached, of those that any reached, and how many.
+    pub least: Option<(String, u16, f32)>,
     /// Entries that are no matrix of the model.
     pub unknown: Vec<String>,
 }
@@ -96,6 +98,14 @@ impl Importance {
         own.map(|w| Some(w.to_vec())).ok_or_else(|| wrong(format!("more, for expert {}", expert.unwrap_or_default())))
     }
 
+    /// Whether the file says that no token reached `expert` of the stack `gguf_name`. Such an expert is quantized as
+    /// without importance: nothing is known of which of its columns matter, so all weigh alike (as with llama.cpp).
+    #[must_use]
+    pub fn unreached(&self, gguf_name: &str, expert: u16) -> bool {
+        let entry = self.entries.get(gguf_name);
+        entry.is_some_and(|entry| entry.tokens.get(usize::from(expert)).is_some_and(|tokens| *tokens <= 0.0))
+    }
+
     /// Checks that each stack of experts in the file has as many experts as the model.
     pub(crate) fn check_stack(&self, gguf_name: &str, cols: usize, experts: usize) -> Result<(), QuantError> {
         match self.entries.get(gguf_name) {
@@ -120,8 +130,14 @@ impl Importance {
                 continue;
             };
             coverage.covered += 1;
-            let unreached = (0u16..).zip(&entry.reached).filter(|(_, reached)| !**reached);
-            coverage.unreached.extend(unreached.map(|(e, _)| (name.clone(), e)));
+            let (reached, unreached): (Vec<_>, Vec<_>) = (0u16..).zip(&entry.tokens).partition(|(_, n)| **n > 0.0);
+            coverage.unreached.extend(unreached.into_iter().map(|(e, _)| (name.clone(), e)));
+            // A weight that is no stack was reached by everything.
+            for (e, tokens) in reached.into_iter().filter(|_| entry.tokens.len() > 1) {
+                if coverage.least.as_ref().is_none_or(|(_, _, least)| tokens < least) {
+                    coverage.least = Some((name.clone(), e, *tokens));
+                }
+            }
         }
         coverage.unknown = self.entries.keys().filter(|name| !names.contains(*name)).cloned().collect();
         coverage
@@ -149,5 +165,5 @@ fn entry(name: &str, sums: &[f32], counts: &[f32]) -> Result<Entry, QuantError> 
             return bad(format!("the sum of squares {sum} over {count} tokens of column {col} is no mean square"));
         }
     }
-    Ok(Entry { means, reached: counts.iter().map(|c| *c > 0.0).collect() })
+    Ok(Entry { means, tokens: counts.to_vec() })
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Name and text of the recipes that come with the program.
-pub(super) static BUILT_IN: [(&str, &str); 8] = [
+pub(super) static BUILT_IN: [(&str, &str); 13] = [
     ("lfm2-4bit", include_str!("../../../../configs/recipes/lfm2-4bit.toml")),
     ("onnx-fp16", include_str!("../../../../configs/recipes/onnx-fp16.toml")),
     ("onnx-fp32", include_str!("../../../../configs/recipes/onnx-fp32.toml")),
@@ -13,6 +13,11 @@ pub(super) static BUILT_IN: [(&str, &str); 8] = [
     ("onnx-q8", include_str!("../../../../configs/recipes/onnx-q8.toml")),
     ("onnx-quantized", include_str!("../../../../configs/recipes/onnx-quantized.toml")),
     ("phone-4bit", include_str!("../../../../configs/recipes/phone-4bit.toml")),
+    ("tflite-fp16", include_str!("../../../../configs/recipes/tflite-fp16.toml")),
+    ("tflite-fp32", include_str!("../../../../configs/recipes/tflite-fp32.toml")),
+    ("tflite-q4", include_str!("../../../../configs/recipes/tflite-q4.toml")),
+    ("tflite-q4-mixed", include_str!("../../../../configs/recipes/tflite-q4-mixed.toml")),
+    ("tflite-q8", include_str!("../../../../configs/recipes/tflite-q8.toml")),
 ];
 
 #[derive(Deserialize)]

@@ -2,8 +2,10 @@
 
 use super::{check, expect, iq4_xs, q2_k, q3_k, q4_k, q5_k, q6_k, tq1_0, tq2_0};
 use crate::QuantError;
-use crate::lanes::{LANES, Lanes, map2, side_by_side, sum};
+use crate::lanes::{LANES, Lanes, each, side_by_side};
+use crate::number::{nearest_within, small};
 use lfmq_core::{Layout, Payload, QuantizedRows, SchemeId};
+use lfmq_kernels::multiversion;
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 256;
@@ -21,15 +23,8 @@ pub(super) fn quantize(
     out: &mut QuantizedRows,
     choose: impl Fn(&Weights, Option<&Weights>, &mut [u8]) -> Result<(), f32>,
 ) -> Result<(), QuantError> {
-    check(scheme, BLOCK, x, cols, importance)?;
+    let bytes = prepare(scheme, layout, x, cols, importance, out)?;
     let size = layout.block_bytes();
-    (out.rows, out.cols) = (x.len() / cols, cols);
-    if !matches!(out.payload, Payload::Blocks(_)) {
-        out.payload = Payload::Blocks(Vec::new());
-    }
-    let Payload::Blocks(bytes) = &mut out.payload else { return Ok(()) };
-    bytes.clear();
-    bytes.resize(x.len() / BLOCK * size, 0);
     let weights = importance.map(|w| w.as_chunks::<BLOCK>().0);
     for (i, (x, block)) in x.as_chunks::<BLOCK>().0.iter().zip(bytes.chunks_exact_mut(size)).enumerate() {
         let in_row = i % (cols / BLOCK);
@@ -39,6 +34,26 @@ pub(super) fn quantize(
         })?;
     }
     Ok(())
+}
+
+/// Checks the input and gives the bytes to fill, all zero.
+fn prepare<'a>(
+    scheme: SchemeId,
+    layout: Layout,
+    x: &[f32],
+    cols: usize,
+    importance: Option<&[f32]>,
+    out: &'a mut QuantizedRows,
+) -> Result<&'a mut [u8], QuantError> {
+    check(scheme, BLOCK, x, cols, importance)?;
+    (out.rows, out.cols) = (x.len() / cols, cols);
+    if !matches!(out.payload, Payload::Blocks(_)) {
+        out.payload = Payload::Blocks(Vec::new());
+    }
+    let Payload::Blocks(bytes) = &mut out.payload else { return Ok(&mut []) };
+    bytes.clear();
+    bytes.resize(x.len() / BLOCK * layout.block_bytes(), 0);
+    Ok(bytes)
 }
 
 /// The values of `bytes`.
@@ -62,56 +77,130 @@ pub(super) fn decode(layout: Layout, bytes: &[u8], out: &mut [f32]) -> Result<()
     Ok(())
 }
 
-/// Sum of squares of a block, in order.
-pub(super) fn energy(x: &Weights) -> f32 {
-    x.iter().fold(0.0, |sum, x| sum + x * x)
-}
-
-/// Runs `search` over the `S` sub-blocks of `G` weights, eight at a time. It gets the weights and their search
-/// weights side by side and returns scale and offset of each; the sum of each sub-block's search weights is noted.
-pub(super) fn sub_blocks<const S: usize, const G: usize>(
-    x: &Weights,
-    importance: Option<&Weights>,
-    codes: &mut [u8; BLOCK],
-    weigh: impl Fn(&[Lanes; G], Option<&[Lanes; G]>) -> [Lanes; G],
-    search: impl Fn(&[Lanes; G], &[Lanes; G], &mut [[u8; LANES]; G]) -> (Lanes, Lanes),
-) -> Found<S> {
-    const { assert!(S * G == BLOCK && S.is_multiple_of(LANES)) };
-    let mut found = Found { scales: [0.0; S], offsets: [0.0; S], weights: [0.0; S] };
-    for at in (0..S).step_by(LANES) {
-        let (here, lanes) = (at * G..(at + LANES) * G, at..at + LANES);
-        let x = side_by_side(&x[here.clone()]);
-        let w = weigh(&x, importance.map(|w| side_by_side(&w[here.clone()])).as_ref());
-        let mut laid = [[0; LANES]; G];
-        let (scales, offsets) = search(&x, &w, &mut laid);
-        crate::lanes::one_after_another(&laid, &mut codes[here]);
-        found.scales[lanes.clone()].copy_from_slice(&scales);
-        found.offsets[lanes.clone()].copy_from_slice(&offsets);
-        found.weights[lanes].copy_from_slice(&sum(&w));
+/// As [`quantize`], for layouts that search over `S` sub-blocks of `G` weights, 16 of them side by side: `search` looks at
+/// those of two blocks, then `choose` fills one block after the other.
+#[allow(clippy::too_many_arguments, reason = "those of a scheme, and its two steps")]
+pub(super) fn search<const S: usize, const G: usize>(
+    scheme: SchemeId,
+    layout: Layout,
+    x: &[f32],
+    cols: usize,
+    importance: Option<&[f32]>,
+    out: &mut QuantizedRows,
+    search: impl Fn(&Side<G>, &mut [[u8; LANES]; G]) -> Wanted,
+    choose: impl Fn(&Weights, &Found<'_, S, G>, &mut [u8]) -> Result<(), f32>,
+) -> Result<(), QuantError> {
+    const { assert!(S * G == BLOCK && LANES.is_multiple_of(S)) };
+    let passes = 2 * S / LANES;
+    let bytes = prepare(scheme, layout, x, cols, importance, out)?;
+    let (size, per_row) = (layout.block_bytes(), cols / BLOCK);
+    let weights = importance.map(|w| w.as_chunks::<BLOCK>().0);
+    let mut laid = [[[0; LANES]; G]; 2];
+    for (pair, (x, bytes)) in x.chunks(2 * BLOCK).zip(bytes.chunks_mut(2 * size)).enumerate() {
+        let (blocks, _) = x.as_chunks::<BLOCK>();
+        let weights = weights.map(|w| [w[2 * pair % per_row], w[(2 * pair + 1) % per_row]]);
+        let energies = if importance.is_some() { energies(blocks) } else { [0.0; 2] };
+        let mut wanted = [Wanted::default(); 2];
+        for (pass, (wanted, laid)) in wanted.iter_mut().zip(&mut laid).take(passes).enumerate() {
+            let of_pass = |all: &[f32]| side_by_side(all.get(pass * LANES * G..).unwrap_or_default());
+            let side = Side {
+                x: of_pass(x),
+                importance: weights.as_ref().map(|w| of_pass(w.as_flattened())),
+                energy: each(|k| energies[(pass * LANES + k) / S]),
+            };
+            *wanted = search(&side, laid);
+        }
+        for (b, (x, block)) in blocks.iter().zip(bytes.chunks_exact_mut(size)).enumerate() {
+            let found = Found { wanted: &wanted, laid: &laid, first: b * S };
+            choose(x, &found, block).map_err(|value| {
+                let at = 2 * pair + b;
+                QuantError::Scale { scheme: scheme.0, row: at / per_row, col: at % per_row * BLOCK, value }
+            })?;
+        }
     }
-    found
+    Ok(())
 }
 
-/// What the sub-blocks of a block want.
-pub(super) struct Found<const S: usize> {
-    pub(super) scales: [f32; S],
-    pub(super) offsets: [f32; S],
-    /// Sum of the search weights.
-    pub(super) weights: [f32; S],
-}
-
-/// Importance times the root of `level` plus the square of the weight.
-pub(super) fn lifted<const G: usize>(x: &[Lanes; G], importance: &[Lanes; G], level: f32) -> [Lanes; G] {
-    map2(x, importance, |x, w| w * (level + x * x).sqrt())
-}
-
-/// Codes anew, now that the sub-block's step `d` and offset are what the block stores; a step of zero leaves the
-/// search's codes. `low` is the smallest code, stored as 0.
-pub(super) fn lay_again(x: &[f32], codes: &mut [u8], d: f32, offset: f32, low: f32, high: f32) {
-    if d == 0.0 {
-        return;
+/// Sums of squares of two blocks, each in order.
+fn energies(blocks: &[Weights]) -> [f32; 2] {
+    let last = blocks.last().unwrap_or(&[0.0; BLOCK]);
+    let mut sums = [0.0; 2];
+    for (a, b) in blocks.first().unwrap_or(last).iter().zip(last) {
+        sums[0] += a * a;
+        sums[1] += b * b;
     }
-    for (code, x) in codes.iter_mut().zip(x) {
-        *code = (crate::number::nearest_within((x + offset) / d, low, high) - low) as u8;
+    sums
+}
+
+/// 16 sub-blocks side by side.
+pub(super) struct Side<const G: usize> {
+    pub(super) x: [Lanes; G],
+    pub(super) importance: Option<[Lanes; G]>,
+    /// The sum of squares of the block that each is part of; only where there is importance.
+    pub(super) energy: Lanes,
+}
+
+/// What 16 sub-blocks want: scales, offsets, and the sum of their search weights.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
+    pub(super) scales: Lanes,
+    pub(super) offsets: Lanes,
+    pub(super) weights: Lanes,
+}
+
+/// What the sub-blocks of one block want.
+pub(super) struct Found<'a, const S: usize, const G: usize> {
+    wanted: &'a [Wanted; 2],
+    laid: &'a [[[u8; LANES]; G]; 2],
+    first: usize,
+}
+
+impl<const S: usize, const G: usize> Found<'_, S, G> {
+    fn each<T>(&self, f: impl Fn(usize, usize) -> T) -> [T; S] {
+        std::array::from_fn(|s| f((self.first + s) / LANES, (self.first + s) % LANES))
+    }
+
+    pub(super) fn scales(&self) -> [f32; S] {
+        self.each(|pass, lane| self.wanted[pass].scales[lane])
+    }
+
+    pub(super) fn offsets(&self) -> [f32; S] {
+        self.each(|pass, lane| self.wanted[pass].offsets[lane])
+    }
+
+    /// Sums of the search weights.
+    pub(super) fn weights(&self) -> [f32; S] {
+        self.each(|pass, lane| self.wanted[pass].weights[lane])
+    }
+
+    /// Codes anew, now that the steps and offsets of sub-blocks are what the block stores; a step of zero leaves the
+    /// search's codes. `low` is the smallest code, stored as 0.
+    pub(super) fn lay(&self, x: &Weights, steps: &[f32; S], offsets: &[f32; S], low: f32, high: f32) -> [u8; BLOCK] {
+        let mut codes = lay_again(x, steps, offsets, low, high);
+        for ((group, step), codes) in (self.first..).zip(steps).zip(codes.as_chunks_mut::<G>().0) {
+            if *step == 0.0 {
+                *codes = std::array::from_fn(|i| self.laid[group / LANES][i][group % LANES]);
+            }
+        }
+        codes
+    }
+}
+
+multiversion! {
+    fn lay_again['a, const S: usize](
+        x: &'a Weights,
+        steps: &'a [f32; S],
+        offsets: &'a [f32; S],
+        low: f32,
+        high: f32,
+    ) -> [u8; BLOCK] {
+        let mut codes = [0; BLOCK];
+        for s in 0..S {
+            let here = s * (BLOCK / S)..(s + 1) * (BLOCK / S);
+            for (code, x) in codes[here.clone()].iter_mut().zip(&x[here]) {
+                *code = small(nearest_within((x + offsets[s]) / steps[s], low, high) - low);
+            }
+        }
+        codes
     }
 }

@@ -23,7 +23,7 @@ impl Scheme for Int4G32 {
     ) -> Result<(), QuantError> {
         integers::quantize(self.id(), &self.grid(), x, cols, importance, out, |x, weights| {
             let plain = integers::peak_on_lowest(x, 8.0);
-            weights.map_or(plain, |w| integers::search(plain, x, w, (-8.0, 7.0), false))
+            weights.map_or(plain, |w| integers::search(plain, x, w, (-8.0, 7.0), false, |scale| scale))
         })
     }
 }

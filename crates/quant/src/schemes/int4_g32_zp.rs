@@ -23,7 +23,7 @@ impl Scheme for Int4G32Zp {
     ) -> Result<(), QuantError> {
         integers::quantize(self.id(), &self.grid(), x, cols, importance, out, |x, weights| {
             let plain = integers::between_ends(x, 15.0);
-            weights.map_or(plain, |w| integers::search(plain, x, w, (0.0, 15.0), true))
+            weights.map_or(plain, |w| integers::search(plain, x, w, (0.0, 15.0), true, |scale| scale))
         })
     }
 }

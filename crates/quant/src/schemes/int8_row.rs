@@ -3,7 +3,7 @@ use crate::QuantError;
 use crate::lanes::largest;
 use lfmq_core::{Grid, QuantizedRows, SchemeId, Zero};
 
-/// One binary32 scale a row, codes -127..=127: `x = d q`, `d = max |x| / 127`.
+/// One binary32 scale a row, codes -127..=127: `x = d q`, `d = max |x| / 127`, never 0.
 pub(super) struct Int8Row;
 
 impl Scheme for Int8Row {
@@ -16,7 +16,8 @@ impl Scheme for Int8Row {
     }
 
     fn quantize(&self, x: &[f32], cols: usize, _: Option<&[f32]>, out: &mut QuantizedRows) -> Result<(), QuantError> {
-        let choose = |x: &[f32], _: Option<&[f32]>| integers::Step { scale: largest(x) / 127.0, zero: 0.0 };
+        let choose =
+            |x: &[f32], _: Option<&[f32]>| integers::Step { scale: integers::positive(largest(x) / 127.0), zero: 0.0 };
         integers::quantize(self.id(), &self.grid(), x, cols, None, out, choose)
     }
 }

@@ -3,7 +3,6 @@
 
 use super::check;
 use crate::QuantError;
-use crate::lanes::LANES;
 use crate::number::nearest_within;
 use lfmq_core::{Grid, Payload, QuantizedRows, ScaleKind, SchemeId, Zero};
 
@@ -73,6 +72,20 @@ pub(super) fn peak_on_lowest(x: &[f32], half: f32) -> Step {
     Step { scale: peak / -half, zero: 0.0 }
 }
 
+/// The finest step whose codes -8..=7 reach every weight; one above 0 also where all weights are 0, for kernels that
+/// divide by it.
+pub(super) fn reaching(x: &[f32]) -> Step {
+    let (low, high) = x.iter().fold((0.0f32, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
+    Step { scale: positive((high / 7.0).max(low / -8.0)), zero: 0.0 }
+}
+
+/// A scale for kernels that take no zero and no subnormal number.
+pub(super) fn positive(scale: f32) -> f32 {
+    /// Stands for no scale at all; a normal number of every type.
+    const ANY: f32 = 1.0 / 16_384.0;
+    if scale == 0.0 { ANY } else { scale.max(f32::MIN_POSITIVE) }
+}
+
 /// Codes `0..=top` from the smallest weight to the largest; zero is among the values.
 pub(super) fn between_ends(x: &[f32], top: f32) -> Step {
     let (low, high) = x.iter().fold((0.0f32, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
@@ -85,12 +98,19 @@ pub(super) fn between_ends(x: &[f32], top: f32) -> Step {
 const SHARES: [f32; 10] = [0.72, 0.76, 0.8, 0.84, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03];
 
 /// The step of least weighted squared error among shrunken ones, each with the zeros next to its own if `zeros`, and
-/// each refitted to the codes it gives. Never worse than `plain`.
-pub(super) fn search(plain: Step, x: &[f32], w: &[f32], (low, high): (f32, f32), zeros: bool) -> Step {
+/// each refitted to the codes it gives; `stored` is a scale as it will be kept. Never worse than `plain`.
+pub(super) fn search(
+    plain: Step,
+    x: &[f32],
+    w: &[f32],
+    (low, high): (f32, f32),
+    zeros: bool,
+    stored: impl Fn(f32) -> f32,
+) -> Step {
     let (mut best, (mut least, _)) = (plain, fit(plain, x, w, low, high));
     let mut consider = |step: Step| {
         let (error, refit) = fit(step, x, w, low, high);
-        let again = Step { scale: refit, ..step };
+        let again = Step { scale: stored(refit), ..step };
         let (refitted, _) = fit(again, x, w, low, high);
         for (step, error) in [(step, error), (again, refitted)] {
             // An error that is no number is never less.
@@ -100,7 +120,7 @@ pub(super) fn search(plain: Step, x: &[f32], w: &[f32], (low, high): (f32, f32),
         }
     };
     for share in SHARES {
-        let scale = plain.scale * share;
+        let scale = stored(plain.scale * share);
         if !zeros {
             consider(Step { scale, zero: 0.0 });
             continue;
@@ -114,18 +134,24 @@ pub(super) fn search(plain: Step, x: &[f32], w: &[f32], (low, high): (f32, f32),
     best
 }
 
+/// Sums side by side.
+const LANES: usize = 8;
+
 /// Weighted squared error of a step, and the scale that suits its codes best. Eight sums side by side, joined in order.
 fn fit(step: Step, x: &[f32], w: &[f32], low: f32, high: f32) -> (f32, f32) {
     let (mut error, mut a, mut b) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-    for (x, w) in x.as_chunks::<LANES>().0.iter().zip(w.as_chunks::<LANES>().0) {
-        for k in 0..LANES {
-            let l = step.code(x[k], low, high) - step.zero;
-            let d = x[k] - step.scale * l;
-            error[k] += w[k] * d * d;
-            a[k] += w[k] * x[k] * l;
-            b[k] += w[k] * l * l;
-        }
+    let mut add = |k: usize, x: f32, w: f32| {
+        let l = step.code(x, low, high) - step.zero;
+        let d = x - step.scale * l;
+        error[k] += w * d * d;
+        a[k] += w * x * l;
+        b[k] += w * l * l;
+    };
+    let ((eights, x), (of_eights, w)) = (x.as_chunks::<LANES>(), w.as_chunks::<LANES>());
+    for (x, w) in eights.iter().zip(of_eights) {
+        (0..LANES).for_each(|k| add(k, x[k], w[k]));
     }
+    x.iter().zip(w).enumerate().for_each(|(k, (x, w))| add(k, *x, *w));
     let sum = |v: [f32; LANES]| v.iter().sum::<f32>();
     (sum(error), sum(a) / sum(b))
 }

@@ -1,8 +1,8 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Weights};
+use super::blocks::{self, Found, Side, Wanted, Weights};
 use super::iq4_nl::{LEVELS, fit, lay};
 use crate::QuantError;
-use crate::lanes::{LANES, map2};
+use crate::lanes::{LANES, lifted, squares};
 use crate::number::{half_at, inverse, nearest, put_half};
 use lfmq_core::{Grid, Layout, QuantizedRows, SchemeId};
 
@@ -26,7 +26,7 @@ impl Scheme for IQ4_XS {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::quantize(self.id(), Layout::IQ4_XS, x, cols, importance, out, choose)
+        blocks::search(self.id(), Layout::IQ4_XS, x, cols, importance, out, search, choose)
     }
 }
 
@@ -35,21 +35,22 @@ const HIGH: usize = 2;
 const LOW: usize = 4;
 const QS: usize = 8;
 
-fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result<(), f32> {
-    let level = blocks::energy(x) * (2.0 / 256.0);
-    let found = blocks::sub_blocks::<8, 32>(
-        x,
-        importance,
-        &mut [0; BLOCK],
-        |x, w| w.map_or_else(|| map2(x, x, |x, _| x * x), |w| blocks::lifted(x, w, level)),
-        |x, w, _| (fit(x, w), [0.0; LANES]),
-    );
-    let peak = found.scales.iter().fold(0.0f32, |peak, s| if s.abs() > peak.abs() { *s } else { peak });
+fn search(side: &Side<32>, _: &mut [[u8; LANES]; 32]) -> Wanted {
+    let w = match &side.importance {
+        Some(w) => lifted(&side.x, w, &side.energy.map(|e| e * (2.0 / 256.0))),
+        None => squares(&side.x),
+    };
+    Wanted { scales: fit(&side.x, &w), ..Wanted::default() }
+}
+
+fn choose(x: &Weights, found: &Found<'_, 8, 32>, block: &mut [u8]) -> Result<(), f32> {
+    let scales = found.scales();
+    let peak = scales.iter().fold(0.0f32, |peak, s| if s.abs() > peak.abs() { *s } else { peak });
     let d = -peak / 32.0;
     put_half(block, 0, d)?;
     let inverse_d = inverse(d);
     let mut high = 0u16;
-    for (s, (x, scale)) in x.as_chunks::<32>().0.iter().zip(found.scales).enumerate() {
+    for (s, (x, scale)) in x.as_chunks::<32>().0.iter().zip(scales).enumerate() {
         let scale = nearest(inverse_d * scale).clamp(-32, 31);
         // The step is not rounded as `d` is.
         let mut codes = [0; 32];

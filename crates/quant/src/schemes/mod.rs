@@ -7,8 +7,10 @@ mod f16;
 mod f32;
 mod floats;
 mod groups;
+mod int4_b;
 mod int4_g32;
 mod int4_g32_zp;
+mod int4_row;
 mod int8_g32;
 mod int8_row;
 mod integers;
@@ -30,6 +32,7 @@ mod tq2_0;
 
 use crate::QuantError;
 use lfmq_core::{Grid, Payload, QuantizedRows, SchemeId};
+use lfmq_kernels::multiversion;
 
 /// Chooses values on one grid.
 pub trait Scheme: Sync {
@@ -54,7 +57,7 @@ pub trait Scheme: Sync {
 }
 
 /// Every scheme.
-pub static ALL: [&dyn Scheme; 22] = [
+pub static ALL: [&dyn Scheme; 27] = [
     &f32::F32,
     &f16::F16,
     &bf16::BF16,
@@ -77,6 +80,11 @@ pub static ALL: [&dyn Scheme; 22] = [
     &int4_g32_zp::Int4G32Zp,
     &int8_g32::Int8G32,
     &int8_row::Int8Row,
+    &int4_row::Int4Row,
+    &int4_b::Int4B { id: "int4-b32", block: 32 },
+    &int4_b::Int4B { id: "int4-b64", block: 64 },
+    &int4_b::Int4B { id: "int4-b128", block: 128 },
+    &int4_b::Int4B { id: "int4-b256", block: 256 },
 ];
 
 /// The scheme of this name, in any case.
@@ -122,11 +130,16 @@ fn check(scheme: SchemeId, block: usize, x: &[f32], cols: usize, importance: Opt
     if let Some(weights) = importance {
         expect("the importance of columns", cols, weights.len())?;
     }
-    // One pass without a branch; the culprit is looked for only if there is one.
-    let sound = x.iter().fold(true, |sound, v| sound & v.is_finite());
-    if sound {
+    if finite(x) {
         return Ok(());
     }
     let at = x.iter().position(|v| !v.is_finite()).unwrap_or_default();
     Err(QuantError::NotFinite { row: at / cols, col: at % cols, value: x[at] })
+}
+
+multiversion! {
+    /// One pass without a branch: the greatest exponent tells.
+    fn finite['a](x: &'a [f32]) -> bool {
+        x.iter().fold(0, |most, v| (v.to_bits() & 0x7f80_0000).max(most)) < 0x7f80_0000
+    }
 }

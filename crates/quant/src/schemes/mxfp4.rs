@@ -1,6 +1,5 @@
 use super::{Scheme, groups};
 use crate::QuantError;
-use crate::lanes::largest;
 use lfmq_core::{Grid, QuantizedRows, ScaleKind, SchemeId};
 
 /// Twice the E2M1 numbers; 8 is minus zero, which is never chosen.
@@ -20,15 +19,20 @@ impl Scheme for MXFP4 {
 
     fn quantize(&self, x: &[f32], cols: usize, _: Option<&[f32]>, out: &mut QuantizedRows) -> Result<(), QuantError> {
         groups::quantize(self.id(), &self.grid(), x, cols, None, out, |x, _, row| {
-            groups::group_by_group(x, row, |x, codes| {
-                let scale = power(exponent(largest(x)));
-                let levels = LEVELS.map(|l| f32::from(l) * scale);
-                for (code, x) in codes.iter_mut().zip(x) {
-                    *code = nearest(&levels, *x);
-                }
-                (scale, 0.0)
-            });
+            groups::group_by_group(self, x, row);
         })
+    }
+}
+
+impl groups::Rule for &MXFP4 {
+    #[inline(always)]
+    fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
+        let scale = power(exponent(groups::magnitude(x)));
+        let levels = LEVELS.map(|l| f32::from(l) * scale);
+        for (code, x) in codes.iter_mut().zip(x) {
+            *code = nearest(&levels, *x);
+        }
+        (scale, 0.0)
     }
 }
 

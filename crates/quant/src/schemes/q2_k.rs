@@ -1,6 +1,7 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Weights};
+use super::blocks::{self, BLOCK, Found, Side, Wanted, Weights};
 use crate::QuantError;
+use crate::lanes::{LANES, lifted, sum};
 use crate::number::{half_at, nearest, put_half};
 use crate::search::{Sweep, asymmetric, positive};
 use lfmq_core::{Grid, Layout, QuantizedRows, SchemeId};
@@ -25,7 +26,10 @@ impl Scheme for Q2_K {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::quantize(self.id(), Layout::Q2_K, x, cols, importance, out, choose)
+        let weighted = importance.is_some();
+        blocks::search(self.id(), Layout::Q2_K, x, cols, importance, out, search, |x, found, block| {
+            choose(x, found, weighted, block)
+        })
     }
 }
 
@@ -36,37 +40,32 @@ const DMIN: usize = 82;
 
 const PLAIN: Sweep = Sweep { first: -0.5, by: 0.1, last: 15, magnitude: true };
 
-fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result<(), f32> {
-    let mut codes = [0; BLOCK];
-    let level = blocks::energy(x) / 256.0;
-    let sweep = if importance.is_some() { Sweep::WEIGHTED } else { PLAIN };
-    let found = blocks::sub_blocks::<16, 16>(
-        x,
-        importance,
-        &mut codes,
-        |x, importance| match importance {
-            Some(w) => blocks::lifted(x, w, level),
-            None => x.map(|x| x.map(f32::abs)),
-        },
-        |x, w, codes| asymmetric(3.0, sweep, x, w, codes),
-    );
-    let put = |values: &[f32; 16]| match importance {
-        Some(_) => {
-            let mut codes = [0; 16];
-            let d = positive(15, values, &found.weights, &mut codes);
-            (d, codes)
-        }
-        None => by_largest(values),
+fn search(side: &Side<16>, codes: &mut [[u8; LANES]; 16]) -> Wanted {
+    let (sweep, w) = match &side.importance {
+        Some(w) => (Sweep::WEIGHTED, lifted(&side.x, w, &side.energy.map(|e| e / 256.0))),
+        None => (PLAIN, side.x.map(|x| x.map(f32::abs))),
     };
-    let ((d, scales), (dmin, offsets)) = (put(&found.scales), put(&found.offsets));
+    let (scales, offsets) = asymmetric(3.0, sweep, &side.x, &w, codes);
+    Wanted { scales, offsets, weights: sum(&w) }
+}
+
+fn choose(x: &Weights, found: &Found<'_, 16, 16>, weighted: bool, block: &mut [u8]) -> Result<(), f32> {
+    let put = |values: &[f32; 16]| {
+        if !weighted {
+            return by_largest(values);
+        }
+        let mut codes = [0; 16];
+        let d = positive(15, values, &found.weights(), &mut codes);
+        (d, codes)
+    };
+    let ((d, scales), (dmin, offsets)) = (put(&found.scales()), put(&found.offsets()));
     let (d, dmin) = (put_half(block, D, d)?, put_half(block, DMIN, dmin)?);
     for (byte, (scale, offset)) in block.iter_mut().zip(scales.iter().zip(offsets)) {
         *byte = scale | offset << 4;
     }
-    for (s, (x, codes)) in x.as_chunks::<16>().0.iter().zip(codes.as_chunks_mut::<16>().0).enumerate() {
-        let (scale, offset) = (f32::from(block[s] & 15), f32::from(block[s] >> 4));
-        blocks::lay_again(x, codes, d * scale, dmin * offset, 0.0, 3.0);
-    }
+    let steps = std::array::from_fn(|s| d * f32::from(block[s] & 15));
+    let offsets = std::array::from_fn(|s| dmin * f32::from(block[s] >> 4));
+    let codes = found.lay(x, &steps, &offsets, 0.0, 3.0);
     pack_pairs(&codes, &mut block[QS..D]);
     Ok(())
 }

@@ -1,8 +1,8 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Weights};
+use super::blocks::{self, Found, Side, Wanted, Weights};
 use super::q2_k::{pack_pairs, pair};
 use crate::QuantError;
-use crate::lanes::map2;
+use crate::lanes::{LANES, lifted, sum};
 use crate::number::{half_at, nearest, put_half};
 use crate::search::{polished, symmetric, symmetric_one};
 use lfmq_core::{Grid, Layout, QuantizedRows, SchemeId};
@@ -27,7 +27,10 @@ impl Scheme for Q3_K {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::quantize(self.id(), Layout::Q3_K, x, cols, importance, out, choose)
+        let weighted = importance.is_some();
+        blocks::search(self.id(), Layout::Q3_K, x, cols, importance, out, search, |x, found, block| {
+            choose(x, found, weighted, block)
+        })
     }
 }
 
@@ -36,20 +39,35 @@ const QS: usize = 32;
 const SCALES: usize = 96;
 const D: usize = 108;
 
-fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result<(), f32> {
-    let mut codes = [0; BLOCK];
-    let (d, scales) = match importance {
-        Some(_) => weighted(x, importance, &mut codes),
-        None => plain(x, &mut codes),
+fn search(side: &Side<16>, codes: &mut [[u8; LANES]; 16]) -> Wanted {
+    if let Some(w) = &side.importance {
+        let w = lifted(&side.x, w, &side.energy.map(|e| 2.0 * e / 256.0));
+        return Wanted { scales: symmetric(4.0, &side.x, &w, codes), weights: sum(&w), ..Wanted::default() };
+    }
+    let mut scales = [0.0; LANES];
+    for (k, scale) in scales.iter_mut().enumerate() {
+        let (x, mut found) = (side.x.map(|x| x[k]), [0; 16]);
+        *scale = polished(4, &x, &mut found);
+        codes.iter_mut().zip(found).for_each(|(codes, code)| codes[k] = code);
+    }
+    Wanted { scales, ..Wanted::default() }
+}
+
+fn choose(x: &Weights, found: &Found<'_, 16, 16>, weighted: bool, block: &mut [u8]) -> Result<(), f32> {
+    let (d, scales) = if weighted {
+        let mut codes = [0; 16];
+        let d = symmetric_one(32.0, &found.scales(), &found.weights(), &mut codes);
+        (d, codes)
+    } else {
+        by_largest(&found.scales())
     };
     let d = put_half(block, D, d)?;
     for (s, scale) in scales.iter().enumerate() {
         block[SCALES + s % 8] |= (scale & 15) << (s / 8 * 4);
         block[SCALES + 8 + s % 4] |= (scale >> 4) << (s / 4 * 2);
     }
-    for ((x, codes), scale) in x.as_chunks::<16>().0.iter().zip(codes.as_chunks_mut::<16>().0).zip(scales) {
-        blocks::lay_again(x, codes, d * (f32::from(scale) - 32.0), 0.0, -4.0, 3.0);
-    }
+    let steps = scales.map(|scale| d * (f32::from(scale) - 32.0));
+    let mut codes = found.lay(x, &steps, &[0.0; 16], -4.0, 3.0);
     for (e, code) in codes.iter_mut().enumerate() {
         block[e % 32] |= (*code >> 2) << (e / 32);
         *code &= 3;
@@ -59,31 +77,13 @@ fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result
 }
 
 /// The step and the stored scales, the scale of largest magnitude on -32.
-fn plain(x: &Weights, codes: &mut [u8; BLOCK]) -> (f32, [u8; 16]) {
-    let mut scales = [0.0; 16];
-    for ((x, codes), scale) in x.as_chunks::<16>().0.iter().zip(codes.as_chunks_mut::<16>().0).zip(&mut scales) {
-        *scale = polished(4, x, codes);
-    }
+fn by_largest(scales: &[f32; 16]) -> (f32, [u8; 16]) {
     let peak = scales.iter().fold(0.0f32, |peak, s| if s.abs() > peak.abs() { *s } else { peak });
     if peak == 0.0 {
         return (0.0, [0; 16]);
     }
     let s = -32.0 / peak;
     (1.0 / s, scales.map(|v| ((nearest(s * v) as i8).clamp(-32, 31) + 32) as u8))
-}
-
-fn weighted(x: &Weights, importance: Option<&Weights>, codes: &mut [u8; BLOCK]) -> (f32, [u8; 16]) {
-    let level = 2.0 * blocks::energy(x) / 256.0;
-    let found = blocks::sub_blocks::<16, 16>(
-        x,
-        importance,
-        codes,
-        |x, w| w.map_or_else(|| map2(x, x, |x, _| x * x), |w| blocks::lifted(x, w, level)),
-        |x, w, codes| (symmetric(4.0, x, w, codes), [0.0; 8]),
-    );
-    let mut scales = [0; 16];
-    let d = symmetric_one(32.0, &found.scales, &found.weights, &mut scales);
-    (d, scales)
 }
 
 pub(super) fn decode(block: &[u8], out: &mut Weights) {

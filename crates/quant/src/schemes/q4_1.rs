@@ -24,16 +24,19 @@ impl Scheme for Q4_1 {
     ) -> Result<(), QuantError> {
         groups::quantize(self.id(), &self.grid(), x, cols, importance, out, |x, importance, row| match importance {
             Some(weights) => groups::search_asymmetric(15, x, weights, row),
-            None => groups::group_by_group(x, row, plain),
+            None => groups::group_by_group(self, x, row),
         })
     }
 }
 
 /// From the smallest weight to the largest.
-fn plain(x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
-    let (min, max) = groups::ends(x);
-    let scale = (max - min) / 15.0;
-    let id = inverse(scale);
-    groups::cut(x, codes, 15, id, |x| (x - min) * id + 0.5);
-    (scale, min)
+impl groups::Rule for &Q4_1 {
+    #[inline(always)]
+    fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
+        let (min, max) = groups::ends(x);
+        let scale = (max - min) / 15.0;
+        let id = inverse(scale);
+        groups::cut(x, codes, 15, id, |x| (x - min) * id + 0.5);
+        (scale, min)
+    }
 }

@@ -1,10 +1,11 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Weights};
+use super::blocks::{self, BLOCK, Found, Side, Wanted, Weights};
 use crate::QuantError;
-use crate::lanes::{LANES, each, map2, sum};
+use crate::lanes::{LANES, Lanes, each, lifted, map2, sum, total};
 use crate::number::{half_at, nearest, put_half};
 use crate::search::{Sweep, asymmetric, positive};
 use lfmq_core::{Grid, Layout, QuantizedRows, SchemeId};
+use lfmq_kernels::multiversion;
 
 /// Eight sub-blocks of 32 codes 0..=15: `x = d sc q - dmin mn` with six-bit `sc` and `mn`.
 #[allow(non_camel_case_types, reason = "the field's own name")]
@@ -26,7 +27,20 @@ impl Scheme for Q4_K {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::quantize(self.id(), Layout::Q4_K, x, cols, importance, out, choose)
+        blocks::search(
+            self.id(),
+            Layout::Q4_K,
+            x,
+            cols,
+            importance,
+            out,
+            |side, codes| search(15.0, PLAIN, side, codes),
+            |x, found, block| {
+                let codes = lay(15.0, x, found, importance.is_some(), block)?;
+                pack_nibbles(&codes, &mut block[QS..]);
+                Ok(())
+            },
+        )
     }
 }
 
@@ -36,53 +50,46 @@ const QS: usize = 16;
 
 const PLAIN: Sweep = Sweep { first: -1.0, by: 0.1, last: 20, magnitude: false };
 
-fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result<(), f32> {
-    let codes = lay(15.0, PLAIN, x, importance, block)?;
-    pack_nibbles(&codes, &mut block[QS..]);
-    Ok(())
+/// The search over sub-blocks for codes `0..=top`. Shared with Q5_K.
+pub(super) fn search(top: f32, plain: Sweep, side: &Side<32>, codes: &mut [[u8; LANES]; 32]) -> Wanted {
+    let (sweep, w) = match &side.importance {
+        Some(w) => (Sweep::WEIGHTED, lifted(&side.x, w, &side.energy.map(|e| 2.0 * e / 256.0))),
+        None => (plain, above_mean(&side.x)),
+    };
+    let (scales, offsets) = asymmetric(top, sweep, &side.x, &w, codes);
+    Wanted { scales, offsets, weights: sum(&w) }
+}
+
+multiversion! {
+    /// The magnitude of each weight above the root mean square of its sub-block.
+    fn above_mean['a](x: &'a [Lanes; 32]) -> [Lanes; 32] {
+        let squares = total(&map2(x, x, |x, _| x * x));
+        let mean = each(|k| (squares[k] / 32.0).sqrt());
+        map2(x, &[mean; 32], |x, mean| mean + x.abs())
+    }
 }
 
 /// Chooses the codes `0..=top`; `d`, `dmin` and the scales go to the front of the block. Shared with Q5_K.
 pub(super) fn lay(
     top: f32,
-    plain: Sweep,
     x: &Weights,
-    importance: Option<&Weights>,
+    found: &Found<'_, 8, 32>,
+    weighted: bool,
     block: &mut [u8],
 ) -> Result<[u8; BLOCK], f32> {
-    let mut codes = [0; BLOCK];
-    let level = 2.0 * blocks::energy(x) / 256.0;
-    let sweep = if importance.is_some() { Sweep::WEIGHTED } else { plain };
-    let found = blocks::sub_blocks::<8, 32>(
-        x,
-        importance,
-        &mut codes,
-        |x, importance| match importance {
-            Some(w) => blocks::lifted(x, w, level),
-            None => {
-                let squares = sum(&map2(x, x, |x, _| x * x));
-                let mean = each(|k| (squares[k] / 32.0).sqrt());
-                x.map(|x| std::array::from_fn::<f32, LANES, _>(|k| mean[k] + x[k].abs()))
-            }
-        },
-        |x, w, codes| asymmetric(top, sweep, x, w, codes),
-    );
-    let put = |values: &[f32; 8]| match importance {
-        Some(_) => {
-            let mut codes = [0; 8];
-            let d = positive(63, values, &found.weights, &mut codes);
-            (d, codes)
+    let put = |values: &[f32; 8]| {
+        if !weighted {
+            return by_largest(values);
         }
-        None => by_largest(values),
+        let mut codes = [0; 8];
+        let d = positive(63, values, &found.weights(), &mut codes);
+        (d, codes)
     };
-    let ((d, scales), (dmin, offsets)) = (put(&found.scales), put(&found.offsets));
+    let ((d, scales), (dmin, offsets)) = (put(&found.scales()), put(&found.offsets()));
     let (d, dmin) = (put_half(block, 0, d)?, put_half(block, 2, dmin)?);
     pack_scales(&scales, &offsets, &mut block[SCALES..QS]);
-    for (s, (x, codes)) in x.as_chunks::<32>().0.iter().zip(codes.as_chunks_mut::<32>().0).enumerate() {
-        let (scale, offset) = scale(&block[SCALES..QS], s);
-        blocks::lay_again(x, codes, d * scale, dmin * offset, 0.0, top);
-    }
-    Ok(codes)
+    let stored: [(f32, f32); 8] = std::array::from_fn(|s| scale(&block[SCALES..QS], s));
+    Ok(found.lay(x, &stored.map(|s| d * s.0), &stored.map(|s| dmin * s.1), 0.0, top))
 }
 
 /// Six-bit codes of non-negative values, the largest on 63, and the step.
@@ -120,18 +127,23 @@ pub(super) fn pack_nibbles(codes: &[u8; BLOCK], bytes: &mut [u8]) {
     }
 }
 
-/// The four bits of weight `e`.
-pub(super) fn nibble(bytes: &[u8], e: usize) -> u8 {
-    bytes[e / 64 * 32 + e % 32] >> (e / 32 % 2 * 4) & 15
-}
-
 pub(super) fn decode(block: &[u8], out: &mut Weights) {
     let (d, dmin) = (half_at(block, 0), half_at(block, 2));
-    for (s, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+    let stored = std::array::from_fn(|s| {
         let (scale, offset) = scale(&block[SCALES..QS], s);
-        let (step, offset) = (d * scale, dmin * offset);
-        for (l, v) in out.iter_mut().enumerate() {
-            *v = step * f32::from(nibble(&block[QS..], 32 * s + l)) - offset;
+        (d * scale, dmin * offset)
+    });
+    widen(&stored, &block[QS..], out);
+}
+
+multiversion! {
+    fn widen['a](stored: &'a [(f32, f32); 8], nibbles: &'a [u8], out: &'a mut Weights) -> () {
+        for ((pair, bytes), steps) in out.as_chunks_mut::<64>().0.iter_mut().zip(nibbles.as_chunks::<32>().0).zip(stored.as_chunks::<2>().0) {
+            let [low, high] = steps;
+            for l in 0..32 {
+                pair[l] = low.0 * f32::from(bytes[l] & 15) - low.1;
+                pair[l + 32] = high.0 * f32::from(bytes[l] >> 4) - high.1;
+            }
         }
     }
 }

@@ -24,16 +24,19 @@ impl Scheme for Q5_0 {
     ) -> Result<(), QuantError> {
         groups::quantize(self.id(), &self.grid(), x, cols, importance, out, |x, importance, row| match importance {
             Some(weights) => groups::search_symmetric(16, x, weights, row),
-            None => groups::group_by_group(x, row, plain),
+            None => groups::group_by_group(self, x, row),
         })
     }
 }
 
 /// The largest weight, with its sign, lies on the lowest code.
-fn plain(x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
-    let scale = groups::peak(x) / -16.0;
-    let id = inverse(scale);
-    groups::cut(x, codes, 31, id, |x| x * id + 16.5);
-    codes.iter_mut().for_each(|c| *c -= 16);
-    (scale, 0.0)
+impl groups::Rule for &Q5_0 {
+    #[inline(always)]
+    fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
+        let scale = groups::peak(x) / -16.0;
+        let id = inverse(scale);
+        groups::cut(x, codes, 31, id, |x| x * id + 16.5);
+        codes.iter_mut().for_each(|c| *c -= 16);
+        (scale, 0.0)
+    }
 }

@@ -1,6 +1,6 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Weights};
-use super::q4_k::{lay, nibble, pack_nibbles, scale};
+use super::blocks::{self, Weights};
+use super::q4_k::{lay, pack_nibbles, scale, search};
 use crate::QuantError;
 use crate::number::half_at;
 use crate::search::Sweep;
@@ -26,7 +26,23 @@ impl Scheme for Q5_K {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::quantize(self.id(), Layout::Q5_K, x, cols, importance, out, choose)
+        blocks::search(
+            self.id(),
+            Layout::Q5_K,
+            x,
+            cols,
+            importance,
+            out,
+            |side, codes| search(31.0, PLAIN, side, codes),
+            |x, found, block| {
+                let codes = lay(31.0, x, found, importance.is_some(), block)?;
+                for (e, code) in codes.iter().enumerate() {
+                    block[QH + e % 32] |= (code >> 4) << (e / 32);
+                }
+                pack_nibbles(&codes, &mut block[QS..]);
+                Ok(())
+            },
+        )
     }
 }
 
@@ -37,22 +53,13 @@ const QS: usize = 48;
 
 const PLAIN: Sweep = Sweep { first: -0.5, by: 0.1, last: 15, magnitude: false };
 
-fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result<(), f32> {
-    let codes: [u8; BLOCK] = lay(31.0, PLAIN, x, importance, block)?;
-    for (e, code) in codes.iter().enumerate() {
-        block[QH + e % 32] |= (code >> 4) << (e / 32);
-    }
-    pack_nibbles(&codes, &mut block[QS..]);
-    Ok(())
-}
-
 pub(super) fn decode(block: &[u8], out: &mut Weights) {
     let (d, dmin) = (half_at(block, 0), half_at(block, 2));
     for (s, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (scale, offset) = scale(&block[SCALES..QH], s);
         let (step, offset) = (d * scale, dmin * offset);
         for (l, v) in out.iter_mut().enumerate() {
-            let code = nibble(&block[QS..], 32 * s + l) | (block[QH + l] >> s & 1) << 4;
+            let code = block[QS + s / 2 * 32 + l] >> (s % 2 * 4) & 15 | (block[QH + l] >> s & 1) << 4;
             *v = step * f32::from(code) - offset;
         }
     }

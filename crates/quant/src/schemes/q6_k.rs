@@ -1,10 +1,11 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Weights};
+use super::blocks::{self, Found, Side, Wanted, Weights};
 use crate::QuantError;
-use crate::lanes::{TINY, map2};
+use crate::lanes::{LANES, TINY, squares};
 use crate::number::{half_at, nearest, put_half};
 use crate::search::symmetric;
 use lfmq_core::{Grid, Layout, QuantizedRows, SchemeId};
+use lfmq_kernels::multiversion;
 
 /// 16 sub-blocks of 16 codes -32..=31: `x = d sc q` with eight-bit `sc`. Importance is taken as it is.
 #[allow(non_camel_case_types, reason = "the field's own name")]
@@ -26,7 +27,7 @@ impl Scheme for Q6_K {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::quantize(self.id(), Layout::Q6_K, x, cols, importance, out, choose)
+        blocks::search(self.id(), Layout::Q6_K, x, cols, importance, out, search, choose)
     }
 }
 
@@ -35,27 +36,24 @@ const QH: usize = 128;
 const SCALES: usize = 192;
 const D: usize = 208;
 
-fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result<(), f32> {
-    let mut codes = [0; BLOCK];
-    let found = blocks::sub_blocks::<16, 16>(
-        x,
-        importance,
-        &mut codes,
-        |x, importance| importance.map_or_else(|| map2(x, x, |x, _| x * x), |w| *w),
-        |x, w, codes| (symmetric(32.0, x, w, codes), [0.0; 8]),
-    );
-    let peak = found.scales.iter().fold(0.0f32, |peak, s| if s.abs() > peak.abs() { *s } else { peak });
+fn search(side: &Side<16>, codes: &mut [[u8; LANES]; 16]) -> Wanted {
+    let w = side.importance.unwrap_or_else(|| squares(&side.x));
+    Wanted { scales: symmetric(32.0, &side.x, &w, codes), ..Wanted::default() }
+}
+
+fn choose(x: &Weights, found: &Found<'_, 16, 16>, block: &mut [u8]) -> Result<(), f32> {
+    let scales = found.scales();
+    let peak = scales.iter().fold(0.0f32, |peak, s| if s.abs() > peak.abs() { *s } else { peak });
     if peak.abs() < TINY {
         return Ok(());
     }
     let s = -128.0 / peak;
     let d = put_half(block, D, 1.0 / s)?;
-    for (i, scale) in found.scales.iter().enumerate() {
-        let scale = nearest(s * scale).min(127) as i8;
-        block[SCALES + i] = scale as u8;
-        let here = 16 * i..16 * (i + 1);
-        blocks::lay_again(&x[here.clone()], &mut codes[here], d * f32::from(scale), 0.0, -32.0, 31.0);
+    let stored = scales.map(|scale| nearest(s * scale).min(127) as i8);
+    for (byte, scale) in block[SCALES..D].iter_mut().zip(stored) {
+        *byte = scale as u8;
     }
+    let codes = found.lay(x, &stored.map(|scale| d * f32::from(scale)), &[0.0; 16], -32.0, 31.0);
     for (h, codes) in codes.chunks_exact(128).enumerate() {
         for l in 0..32 {
             let [a, b, c, d] = [codes[l], codes[l + 32], codes[l + 64], codes[l + 96]];
@@ -69,11 +67,24 @@ fn choose(x: &Weights, importance: Option<&Weights>, block: &mut [u8]) -> Result
 
 pub(super) fn decode(block: &[u8], out: &mut Weights) {
     let d = half_at(block, D);
-    for (e, v) in out.iter_mut().enumerate() {
-        let (h, g, l) = (e / 128, e / 32 % 4, e % 32);
-        let low = block[64 * h + 32 * (g % 2) + l] >> (g / 2 * 4) & 15;
-        let high = block[QH + 32 * h + l] >> (2 * g) & 3;
-        let step = d * f32::from(block[SCALES + e / 16] as i8);
-        *v = step * (f32::from(low | high << 4) - 32.0);
+    let steps = std::array::from_fn(|s| d * f32::from(block[SCALES + s] as i8));
+    widen(&steps, block, out);
+}
+
+multiversion! {
+    fn widen['a](steps: &'a [f32; 16], block: &'a [u8], out: &'a mut Weights) -> () {
+        for (h, out) in out.as_chunks_mut::<128>().0.iter_mut().enumerate() {
+            let (low, high) = (&block[64 * h..][..64], &block[QH + 32 * h..][..32]);
+            for g in 0..4 {
+                for half in 0..2 {
+                    let step = steps[8 * h + 2 * g + half];
+                    for l in 16 * half..16 * (half + 1) {
+                        let low = low[32 * (g % 2) + l] >> (g / 2 * 4) & 15;
+                        let high = high[l] >> (2 * g) & 3;
+                        out[32 * g + l] = step * (f32::from(low | high << 4) - 32.0);
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,5 @@
 use super::{Scheme, groups};
 use crate::QuantError;
-use crate::lanes::largest;
 use crate::number::{inverse, nearest_away};
 use lfmq_core::{Grid, QuantizedRows, SchemeId, Zero};
 
@@ -19,16 +18,21 @@ impl Scheme for Q8_0 {
 
     fn quantize(&self, x: &[f32], cols: usize, _: Option<&[f32]>, out: &mut QuantizedRows) -> Result<(), QuantError> {
         groups::quantize(self.id(), &self.grid(), x, cols, None, out, |x, _, row| {
-            groups::group_by_group(x, row, |x, codes| {
-                let scale = largest(x) / 127.0;
-                let id = inverse(scale);
-                // The reference's conversion of an infinity gives 0.
-                let id = if id.is_finite() { id } else { 0.0 };
-                for (code, x) in codes.iter_mut().zip(x) {
-                    *code = nearest_away(x * id) as i8;
-                }
-                (scale, 0.0)
-            });
+            groups::group_by_group(self, x, row);
         })
+    }
+}
+
+impl groups::Rule for &Q8_0 {
+    #[inline(always)]
+    fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
+        let scale = groups::magnitude(x) / 127.0;
+        let id = inverse(scale);
+        // The reference's conversion of an infinity gives 0.
+        let id = if id.is_finite() { id } else { 0.0 };
+        for (code, x) in codes.iter_mut().zip(x) {
+            *code = nearest_away(x * id) as i8;
+        }
+        (scale, 0.0)
     }
 }

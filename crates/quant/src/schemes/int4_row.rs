@@ -1,0 +1,33 @@
+use super::{Scheme, integers};
+use crate::QuantError;
+use crate::lanes::largest;
+use lfmq_core::{Grid, QuantizedRows, SchemeId, Zero};
+
+/// One binary32 scale a row, codes -7..=7 (-8 is computed wrongly by LiteRT's built-in kernels): `x = d q`, `d` above 0
+/// and searched for the least squared error.
+pub(super) struct Int4Row;
+
+impl Scheme for Int4Row {
+    fn id(&self) -> SchemeId {
+        SchemeId("int4-row")
+    }
+
+    fn grid(&self) -> Grid {
+        integers::grid(4, (-7, 7), 0, Zero::None)
+    }
+
+    fn quantize(
+        &self,
+        x: &[f32],
+        cols: usize,
+        importance: Option<&[f32]>,
+        out: &mut QuantizedRows,
+    ) -> Result<(), QuantError> {
+        let alike = vec![1.0; cols];
+        let weights = importance.unwrap_or(&alike);
+        integers::quantize(self.id(), &self.grid(), x, cols, Some(weights), out, |x, weights| {
+            let plain = integers::Step { scale: integers::positive(largest(x) / 7.0), zero: 0.0 };
+            weights.map_or(plain, |w| integers::search(plain, x, w, (-7.0, 7.0), false, integers::positive))
+        })
+    }
+}

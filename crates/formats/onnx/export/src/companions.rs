@@ -1,7 +1,7 @@
 //! The small files that the runtimes read beside the graph.
 
-use crate::OnnxExportError;
 use crate::options::{Float, OnnxOptions};
+use crate::{OnnxExportError, flavour};
 use lfmq_core::{ExportJob, Mixer, ModelSpec};
 use serde_json::{Map, Value as Json, json};
 
@@ -15,14 +15,15 @@ const COPIED: [&str; 6] = [
     "tokenizer_config.json",
 ];
 
-/// Name and content of every companion; `chunks` data files lie beside the graph.
+/// Name and content of every companion; `chunks` data files of `dtype` lie beside the graph.
 pub(crate) fn all(
     job: &ExportJob<'_>,
     options: &OnnxOptions,
+    dtype: &str,
     chunks: usize,
 ) -> Result<Vec<(String, Vec<u8>)>, OnnxExportError> {
     let mut files = vec![
-        ("config.json".to_owned(), pretty(&config(job, options, chunks)?)),
+        ("config.json".to_owned(), pretty(&config(job, options, dtype, chunks)?)),
         ("genai_config.json".to_owned(), pretty(&genai(job.source.spec(), options))),
     ];
     let copied = COPIED.iter().filter_map(|name| Some(((*name).to_owned(), job.source.sidecar(name)?.to_vec())));
@@ -43,7 +44,7 @@ fn layer_types(spec: &ModelSpec) -> Vec<&'static str> {
 }
 
 /// The checkpoint's configuration with what transformers.js looks for.
-fn config(job: &ExportJob<'_>, options: &OnnxOptions, chunks: usize) -> Result<Json, OnnxExportError> {
+fn config(job: &ExportJob<'_>, options: &OnnxOptions, dtype: &str, chunks: usize) -> Result<Json, OnnxExportError> {
     const FILE: &str = "config.json";
     let refuse = |why: String| OnnxExportError::Sidecar { file: FILE, why };
     let mut config: Map<String, Json> = match job.source.sidecar(FILE) {
@@ -51,9 +52,10 @@ fn config(job: &ExportJob<'_>, options: &OnnxOptions, chunks: usize) -> Result<J
         None => Map::new(),
     };
     config.insert("layer_types".to_owned(), json!(layer_types(job.source.spec())));
-    let mut web = json!({ "use_external_data_format": { options.graph_file(): chunks } });
+    let graph = options.graph_file();
+    let mut web = json!({ "dtype": dtype, "use_external_data_format": { flavour::file_name(&graph): chunks } });
     if let (Float::F16, Some(web)) = (options.float, web.as_object_mut()) {
-        web.insert("kv_cache_dtype".to_owned(), json!({ "fp16": "float16", "q4f16": "float16" }));
+        web.insert("kv_cache_dtype".to_owned(), json!({ dtype: "float16" }));
     }
     config.insert("transformers.js_config".to_owned(), web);
     Ok(Json::Object(config))

@@ -1,7 +1,7 @@
-use crate::options::OnnxOptions;
+use crate::options::{MinOrt, OnnxOptions};
 use crate::pack::{Trouble, pack};
 use crate::store::{Piece, Store};
-use crate::{OnnxExportError, companions, grids, lower};
+use crate::{OnnxExportError, companions, flavour, grids, lower};
 use lfmq_core::{
     ExportJob, ExportPlan, Exporter, Fault, Grid, Holds, PlannedFile, QuantizedRows, Sink, SourceTensor, TensorRole,
 };
@@ -23,12 +23,15 @@ impl Exporter for OnnxExporter {
     }
 
     fn plan<'a>(&self, job: &ExportJob<'a>) -> Result<Box<dyn ExportPlan + 'a>, Fault> {
-        self.options.check()?;
+        let flavour = flavour::of(job.plan, self.options.float);
+        let mut options = self.options.clone();
+        options.name.get_or_insert_with(|| flavour::path(flavour));
+        options.check()?;
         check(job)?;
-        let lower::Lowered { graph, store } = lower::lower(job, &self.options)?;
-        let mut whole = companions::all(job, &self.options, store.files.len())?;
-        whole.insert(0, (self.options.graph_file(), graph));
-        Ok(Box::new(OnnxPlan::new(job.source.tensors(), &self.options, store, whole)))
+        let lower::Lowered { graph, store } = lower::lower(job, &options)?;
+        let mut whole = companions::all(job, &options, flavour, store.files.len())?;
+        whole.insert(0, (options.graph_file(), graph));
+        Ok(Box::new(OnnxPlan::new(job.source.tensors(), &options, store, whole)))
     }
 }
 
@@ -52,6 +55,7 @@ struct OnnxPlan<'a> {
     files: Vec<PlannedFile>,
     /// The content of the files after the data.
     whole: Vec<Vec<u8>>,
+    oldest: MinOrt,
 }
 
 impl<'a> OnnxPlan<'a> {
@@ -60,7 +64,8 @@ impl<'a> OnnxPlan<'a> {
         let mut files: Vec<_> =
             data.map(|(n, bytes)| PlannedFile { name: options.data_file(n), bytes: *bytes }).collect();
         files.extend(whole.iter().map(|(name, bytes)| PlannedFile { name: name.clone(), bytes: bytes.len() as u64 }));
-        Self { tensors, store, files, whole: whole.into_iter().map(|(_, bytes)| bytes).collect() }
+        let whole = whole.into_iter().map(|(_, bytes)| bytes).collect();
+        Self { tensors, store, files, whole, oldest: options.min_ort }
     }
 
     fn write(&self, out: &dyn Sink, file: usize, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
@@ -84,6 +89,10 @@ impl<'a> OnnxPlan<'a> {
 impl ExportPlan for OnnxPlan<'_> {
     fn files(&self) -> &[PlannedFile] {
         &self.files
+    }
+
+    fn runtimes(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("onnxruntime", self.oldest.word())]
     }
 
     fn tensor_bytes(&self, index: usize) -> u64 {

@@ -8,6 +8,7 @@
 mod companions;
 mod error;
 mod exporter;
+mod flavour;
 mod grids;
 mod lower;
 mod model;

@@ -89,9 +89,9 @@ impl FromStr for MinOrt {
 /// How a model is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnnxOptions {
-    /// Stem of the graph's file: `model` makes `model.onnx` and `model.onnx_data`. transformers.js tells flavours
-    /// apart by it (`model_q4`, `model_q4f16`, `model_quantized`).
-    pub name: String,
+    /// Path of the graph in its folder without the extension: `x/model` makes `x/model.onnx` and
+    /// `x/model.onnx_data`. `None`: where transformers.js looks for it, e.g. `onnx/model_q4`.
+    pub name: Option<String>,
     /// Type of the activations.
     pub float: Float,
     /// Arithmetic of 4-bit matrices.
@@ -113,7 +113,7 @@ pub struct OnnxOptions {
 impl Default for OnnxOptions {
     fn default() -> Self {
         Self {
-            name: "model".to_owned(),
+            name: None,
             float: Float::default(),
             accuracy: Accuracy::default(),
             conv: ConvForm::default(),
@@ -135,16 +135,21 @@ impl OnnxOptions {
         }
     }
 
-    /// Name of the graph's file.
-    pub(crate) fn graph_file(&self) -> String {
-        format!("{}.onnx", self.name)
+    /// Path of the graph without its extension.
+    fn stem(&self) -> &str {
+        self.name.as_deref().unwrap_or("model")
     }
 
-    /// Name of data file `n`, as transformers.js looks for it.
+    /// Path of the graph's file.
+    pub(crate) fn graph_file(&self) -> String {
+        format!("{}.onnx", self.stem())
+    }
+
+    /// Path of data file `n`, named as transformers.js looks for it.
     pub(crate) fn data_file(&self, n: usize) -> String {
         match n {
-            0 => format!("{}.onnx_data", self.name),
-            _ => format!("{}.onnx_data_{n}", self.name),
+            0 => format!("{}.onnx_data", self.stem()),
+            _ => format!("{}.onnx_data_{n}", self.stem()),
         }
     }
 
@@ -154,8 +159,9 @@ impl OnnxOptions {
             true => Ok(()),
             false => refuse(what, &format!("onnxruntime {}, not {}", version.word(), self.min_ort.word())),
         };
-        if self.name.is_empty() || self.name.contains(['/', '\\']) {
-            return refuse(&format!("the name `{}`", self.name), "to be a plain file name");
+        let stem = self.stem();
+        if stem.contains('\\') || stem.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+            return refuse(&format!("the name `{stem}`"), "to be a path inside the folder");
         }
         if self.conv == ConvForm::Fused {
             since("the fused convolution", MinOrt::V1_25)?;

@@ -4,6 +4,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod error;
+mod held;
+mod integer_weights;
 mod model;
 mod onnx;
 mod operators;
@@ -11,6 +13,7 @@ mod plan;
 mod ready;
 mod session;
 mod stored;
+mod tail;
 mod tensor;
 mod wire;
 

@@ -4,7 +4,7 @@ use crate::plan::{Plan, Port};
 use crate::session::{OnnxSession, Role};
 use crate::stored::Files;
 use crate::tensor::{Kind, Tensor, elements};
-use lfmq_core::{Activation, Executor, Facts, Fault, Mapped, Session};
+use lfmq_core::{Activation, Executor, Facts, Fault, Mapped, Session, StoredTensor, Weights};
 use lfmq_kernels::Kernels;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ pub struct Onnx {
     pub(crate) facts: Facts,
     path: PathBuf,
     states: Vec<Tensor>,
+    pub(crate) tensors: Vec<StoredTensor>,
 }
 
 impl Onnx {
@@ -53,7 +54,8 @@ impl Onnx {
         let roles = roles(&plan).map_err(graph)?;
         let states = empty_states(&plan, &roles).map_err(graph)?;
         let facts = facts(&plan, &roles, options).map_err(graph)?;
-        Ok(Self { plan, roles, options, facts, path: path.to_owned(), states })
+        let tensors = plan.held.iter().map(|held| held.tensor.clone()).collect();
+        Ok(Self { plan, roles, options, facts, path: path.to_owned(), states, tensors })
     }
 
     pub(crate) fn fault(&self, why: impl Into<String>) -> RunError {
@@ -141,6 +143,23 @@ fn facts(plan: &Plan, roles: &[Role], options: Options) -> Result<Facts, String>
 impl Executor for Onnx {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn divisible(&self) -> bool {
+        self.plan.divisible
+    }
+
+    fn weights(&self) -> Option<&dyn Weights> {
+        Some(self)
+    }
+
+    fn exact(&self) -> bool {
+        !self.plan.rounds
+    }
+
+    fn trace(&self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<bool, Fault> {
+        OnnxSession::new(self, tokens.len()).trace(tokens, seen)?;
+        Ok(true)
     }
 
     fn session(&self, positions: usize) -> Result<Box<dyn Session + '_>, Fault> {

@@ -1,9 +1,12 @@
 //! A graph made ready, every value in a slot for as long as it lives.
 
+use crate::held::Held;
+use crate::integer_weights::integer_weights;
 use crate::model::Model;
 use crate::operators::{Context, Inputs, Run};
 use crate::ready::{Draft, Draw, Ready, read};
-use crate::stored::Files;
+use crate::stored::{Files, Place};
+use crate::tail::tail;
 use crate::tensor::{Kind, Tensor};
 use crate::{Options, RunError};
 use std::collections::BTreeSet;
@@ -24,10 +27,11 @@ pub(crate) struct Port {
 enum Source {
     Missing,
     Constant(usize),
-    /// `last`: nobody reads the slot afterwards.
+    /// `last`: nobody reads the slot afterwards. `cut`: only the rows whose logits are wanted are read.
     Slot {
         slot: usize,
         last: bool,
+        cut: bool,
     },
 }
 
@@ -51,10 +55,14 @@ pub(crate) struct Plan {
     pub outputs: Vec<Port>,
     /// Whether tokens may be fed in several runs with the same result: no node looks at all tokens at once.
     pub divisible: bool,
+    /// Whether a node rounds activations to codes.
+    pub rounds: bool,
     /// Positions of the shortest rotary table.
     pub positions: Option<usize>,
     pub parameters: u64,
     pub weight_bytes: u64,
+    /// The weights that the outputs depend on, as stored.
+    pub held: Vec<Held>,
 }
 
 impl Plan {
@@ -64,7 +72,10 @@ impl Plan {
         let needed = steps_for(&ready.steps, &results);
         let carries = steps_for(&ready.steps, results.get(1..).unwrap_or_default());
         let divisible = !ready.steps.iter().any(|d| d.op == "DynamicQuantizeLinear");
-        let mut slots = Slots::new(&ready, &needed, &results);
+        let rounds = ready.steps.iter().any(|d| matches!(d.op.as_str(), "MatMulInteger" | "QuantizeLinear"));
+        let held = weights_of(&ready, &needed);
+        let tail = tail(&ready.steps, &needed, &results);
+        let mut slots = Slots::new(&ready, &needed, &results, tail);
         let place = |(mut port, value): (Port, usize), slots: &mut Slots| {
             port.slot = slots.of(value);
             port
@@ -85,19 +96,23 @@ impl Plan {
             inputs,
             outputs,
             divisible,
+            rounds,
             positions: ready.positions,
             parameters: ready.parameters,
             weight_bytes: ready.weight_bytes,
+            held,
         })
     }
 
-    /// Runs the graph on `feeds` (slot and value of every input). Without `first`, what only the first output needs is
-    /// left out. Gives the outputs in order.
+    /// Runs the graph on `feeds` (slot and value of every input) for at least the last `wanted` rows of its first output;
+    /// for none, what only that output needs is left out. Gives the outputs in order. `seen` is shown every result with
+    /// the operator and the title of its node.
     pub fn run(
         &self,
         feeds: Vec<(usize, Tensor)>,
-        first: bool,
+        wanted: usize,
         context: &Context,
+        seen: &mut dyn FnMut(&str, &str, &Tensor),
     ) -> Result<Vec<Option<Tensor>>, RunError> {
         let mut slots: Vec<Option<Tensor>> = Vec::new();
         slots.resize_with(self.slots, || None);
@@ -106,12 +121,14 @@ impl Plan {
                 *place = Some(value);
             }
         }
-        for step in self.steps.iter().filter(|step| first || step.carries) {
-            let inputs = step.inputs.iter().map(|source| match source {
+        for step in self.steps.iter().filter(|step| wanted > 0 || step.carries) {
+            let inputs = step.inputs.iter().map(|source| match *source {
                 Source::Missing => None,
-                Source::Constant(i) => self.constants.get(*i).cloned(),
-                Source::Slot { slot, last: true } => slots.get_mut(*slot).and_then(Option::take),
-                Source::Slot { slot, last: false } => slots.get(*slot).cloned().flatten(),
+                Source::Constant(i) => self.constants.get(i).cloned(),
+                Source::Slot { slot, last, cut } => {
+                    let value = if last { slots.get_mut(slot)?.take()? } else { slots.get(slot).cloned()?? };
+                    Some(if cut { value.last_rows(wanted) } else { value })
+                }
             });
             let inputs = Inputs(inputs.collect());
             let fault = |why| RunError::Node {
@@ -125,6 +142,7 @@ impl Plan {
                 let value = results.next();
                 if let Some(slot) = output {
                     let value = value.ok_or_else(|| fault("gives fewer outputs than the graph names".into()))?;
+                    seen(&step.op, &step.title, &value);
                     if let Some(place) = slots.get_mut(*slot) {
                         *place = Some(value);
                     }
@@ -133,6 +151,23 @@ impl Plan {
         }
         Ok(self.outputs.iter().map(|port| slots.get(port.slot).cloned().flatten()).collect())
     }
+}
+
+/// The weights of the steps that are `needed`: what operators tell of, and every initializer of floats in a file of its
+/// own that is no part of these.
+fn weights_of(ready: &Ready, needed: &[bool]) -> Vec<Held> {
+    let steps = || ready.steps.iter().zip(needed).filter(|(_, needed)| **needed).map(|(step, _)| step);
+    let mut held: Vec<Held> =
+        steps().flat_map(|step| step.held.iter().cloned()).chain(integer_weights(ready, needed)).collect();
+    let parts: BTreeSet<Place> = held.iter().flat_map(Held::places).collect();
+    let used: BTreeSet<usize> = steps().flat_map(|step| step.origins.iter().copied()).collect();
+    let stored = used.into_iter().filter_map(|i| ready.stored.get(i));
+    let floats = stored
+        .filter(|(_, s)| s.kind.is_float() && s.is_external() && !s.shape.is_empty() && !parts.contains(&s.place()));
+    held.extend(floats.map(|(name, stored)| Held::floats(name, stored)));
+    let mut seen = BTreeSet::new();
+    held.retain(|held| seen.insert((held.tensor.name.clone(), held.places(), held.first())));
+    held
 }
 
 /// Which steps are needed for `values`.
@@ -157,10 +192,13 @@ struct Slots {
     /// The last step that reads each value.
     last: Vec<Option<usize>>,
     kept: BTreeSet<usize>,
+    tail: Vec<bool>,
+    /// Values that steps of the tail give.
+    of_tail: BTreeSet<usize>,
 }
 
 impl Slots {
-    fn new(ready: &Ready, needed: &[bool], results: &[usize]) -> Self {
+    fn new(ready: &Ready, needed: &[bool], results: &[usize], tail: Vec<bool>) -> Self {
         let mut last = vec![None; ready.values];
         for (i, (step, _)) in ready.steps.iter().zip(needed).enumerate().filter(|(_, (_, needed))| **needed) {
             for draw in &step.inputs {
@@ -172,7 +210,9 @@ impl Slots {
             }
         }
         let given = vec![None; ready.values];
-        Self { count: 0, free: Vec::new(), given, last, kept: results.iter().copied().collect() }
+        let tails = ready.steps.iter().zip(&tail).filter(|(_, tail)| **tail);
+        let of_tail = tails.flat_map(|(step, _)| step.outputs.iter().flatten().copied()).collect();
+        Self { count: 0, free: Vec::new(), given, last, kept: results.iter().copied().collect(), tail, of_tail }
     }
 
     fn of(&mut self, value: usize) -> usize {
@@ -201,7 +241,8 @@ impl Slots {
                     if last {
                         dying.push(v);
                     }
-                    Source::Slot { slot: self.of(v), last }
+                    let cut = self.tail.get(number) == Some(&true) && !self.of_tail.contains(&v);
+                    Source::Slot { slot: self.of(v), last, cut }
                 }
             });
         }

@@ -1,11 +1,13 @@
 //! Reading a graph node by node: operators are built, what is constant is computed, weights are laid out.
 
+use crate::held::Held;
 use crate::model::{Dim, Graph, Model, NodeProto, ValueInfo};
 use crate::operators::{Const, Context, Inputs, Node, Run, dequantized, find};
 use crate::plan::Port;
-use crate::stored::{Files, Place};
+use crate::stored::{Files, Place, Stored};
 use crate::tensor::{Kind, Tensor};
 use crate::{Options, RunError};
+use lfmq_core::Activation;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -24,6 +26,8 @@ pub(crate) struct Ready {
     pub positions: Option<usize>,
     pub parameters: u64,
     pub weight_bytes: u64,
+    /// Name and bytes of every initializer.
+    pub stored: Vec<(String, Stored)>,
 }
 
 /// A step with values instead of slots.
@@ -33,6 +37,14 @@ pub(crate) struct Draft {
     pub run: Run,
     pub inputs: Vec<Draw>,
     pub outputs: Vec<Option<usize>>,
+    /// Weights it computes with, as the operator knows them.
+    pub held: Vec<Held>,
+    /// Initializers it computes with, directly or by way of what was computed from them when the graph was made ready.
+    pub origins: Vec<usize>,
+    /// The zero point of its codes, if all have one.
+    pub codes_zero: Option<i64>,
+    /// Whether each row of its value is computed by itself.
+    pub by_row: bool,
 }
 
 /// Where an input comes from.
@@ -57,6 +69,8 @@ struct Reader<'m> {
     known: HashMap<&'m str, Known>,
     loaded: HashMap<&'m str, usize>,
     weights: BTreeMap<Place, u64>,
+    /// The initializers that a constant was computed from.
+    origins: HashMap<&'m str, Vec<usize>>,
     ready: Ready,
 }
 
@@ -74,9 +88,10 @@ pub(crate) fn read(path: &Path, model: &Model<'_>, files: &mut Files, options: O
         positions: None,
         parameters: 0,
         weight_bytes: 0,
+        stored: Vec::new(),
     };
-    let (known, loaded, weights) = (HashMap::new(), HashMap::new(), BTreeMap::new());
-    let mut reader = Reader { path, model, options, known, loaded, weights, ready };
+    let (known, loaded, weights, origins) = (HashMap::new(), HashMap::new(), BTreeMap::new(), HashMap::new());
+    let mut reader = Reader { path, model, options, known, loaded, weights, origins, ready };
     let graph = &model.graph;
     reader.initializers(graph, files)?;
     for info in &graph.inputs {
@@ -122,6 +137,8 @@ impl<'m> Reader<'m> {
             if stored.kind.is_float() && !stored.shape.is_empty() {
                 self.weights.insert(stored.place(), stored.shape.iter().product::<usize>() as u64);
             }
+            self.origins.insert(tensor.name, vec![self.ready.stored.len()]);
+            self.ready.stored.push((tensor.name.to_owned(), stored.clone()));
             self.define(tensor.name, Known::Constant(Const::Stored(stored)))?;
         }
         self.ready.weight_bytes = bytes.values().sum();
@@ -147,6 +164,10 @@ impl<'m> Reader<'m> {
                 Some(Known::Value(_)) => None,
             });
         }
+        let mut origins: Vec<usize> =
+            proto.inputs.iter().filter_map(|name| self.origins.get(name)).flatten().copied().collect();
+        origins.sort_unstable();
+        origins.dedup();
         let all_known = proto.inputs.iter().zip(&constants).all(|(name, c)| name.is_empty() || c.is_some());
         let opset =
             self.model.opsets.iter().find(|(d, _)| *d == proto.domain || (d.is_empty() && proto.domain == "ai.onnx"));
@@ -157,22 +178,25 @@ impl<'m> Reader<'m> {
             && let Some(source) = dequantized(&node).map_err(&fault)?
         {
             let name = proto.outputs.first().ok_or_else(|| fault("without an output".into()))?;
+            self.origins.insert(name, origins);
             return self.define(name, Known::Constant(Const::Dequantized(source.into())));
         }
         let run = build(&mut node).map_err(&fault)?;
         if all_known && !node.consumed().contains(&true) {
             let inputs = (0..proto.inputs.len()).map(|i| node.constant(i).map(Const::load)).collect();
-            let context = Context { kernels: self.options.kernels, limit: FOLD_LIMIT };
+            let context = Context::new(self.options.kernels, FOLD_LIMIT);
             // What fails here or grows too large is left to the run, where it will be told if anything asks for it.
             if let Ok(results) = run(Inputs(inputs), &context) {
                 for (name, value) in proto.outputs.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
+                    self.origins.insert(name, origins.clone());
                     self.define(name, Known::Constant(Const::Ready(value)))?;
                 }
                 return Ok(());
             }
         }
         let consumed = node.consumed().to_vec();
-        let (weights, positions) = (std::mem::take(&mut node.weights), node.positions);
+        let (weights, held) = (std::mem::take(&mut node.weights), std::mem::take(&mut node.held));
+        let (positions, codes_zero, by_row) = (node.positions, node.codes_zero, node.by_row);
         self.weights.extend(weights);
         self.ready.positions = match (self.ready.positions, positions) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -191,7 +215,8 @@ impl<'m> Reader<'m> {
             }
             outputs.push(value);
         }
-        self.ready.steps.push(Draft { title: title(), op: proto.op.to_owned(), run, inputs, outputs });
+        let (title, op) = (title(), proto.op.to_owned());
+        self.ready.steps.push(Draft { title, op, run, inputs, outputs, held, origins, codes_zero, by_row });
         Ok(())
     }
 
@@ -203,7 +228,9 @@ impl<'m> Reader<'m> {
         match self.known.get(name) {
             Some(Known::Constant(constant)) => {
                 let at = self.ready.constants.len();
-                self.ready.constants.push(constant.load());
+                let value = constant.load();
+                let exact = self.options.activation == Activation::F32;
+                self.ready.constants.push(if exact { value.widened() } else { value });
                 self.loaded.insert(name, at);
                 Draw::Constant(at)
             }
@@ -214,7 +241,7 @@ impl<'m> Reader<'m> {
 
     fn port(&self, info: &ValueInfo<'_>) -> Result<Port, RunError> {
         let tell = |why: String| RunError::Graph { path: self.path.to_owned(), why: format!("`{}`: {why}", info.name) };
-        let kind = Kind::of(info.dtype).map_err(tell)?;
+        let kind = Kind::of(info.dtype).map_err(tell)?.flowing(self.options.activation);
         let extent = |dim: &Dim<'_>| match dim {
             Dim::Known(n) => Ok(usize::try_from(*n).unwrap_or(usize::MAX)),
             Dim::Named(name) => Err((*name).to_owned()),

@@ -34,11 +34,12 @@ pub(crate) struct OnnxSession<'o> {
     states: Vec<Tensor>,
     position: usize,
     limit: usize,
+    routes: Vec<Vec<Vec<u16>>>,
 }
 
 impl<'o> OnnxSession<'o> {
     pub fn new(model: &'o Onnx, limit: usize) -> Self {
-        Self { model, states: model.empty_states(), position: 0, limit }
+        Self { model, states: model.empty_states(), position: 0, limit, routes: Vec::new() }
     }
 
     fn admit(&self, tokens: &[u32]) -> Result<(), ExecError> {
@@ -52,9 +53,8 @@ impl<'o> OnnxSession<'o> {
         Ok(())
     }
 
-    /// Runs the graph on `tokens` at `position`. Gives the logits `[tokens, vocab]`, or the last rows of them, if any
-    /// of the last `wanted` are asked for.
-    fn step(&mut self, tokens: &[u32], wanted: usize, out: &mut Vec<f32>) -> Result<(), RunError> {
+    /// What every input is fed with for `tokens` at `position`, `wanted` logits of which are asked for. Takes the states.
+    fn feeds(&mut self, tokens: &[u32], wanted: usize) -> Vec<(usize, Tensor)> {
         let (model, n) = (self.model, tokens.len());
         let mut states = std::mem::take(&mut self.states).into_iter();
         let mut feeds = Vec::with_capacity(model.roles.len());
@@ -74,8 +74,32 @@ impl<'o> OnnxSession<'o> {
             };
             feeds.push((port.slot, value));
         }
-        let context = Context { kernels: model.options.kernels, limit: LIMIT };
-        let mut outputs = model.plan.run(feeds, wanted > 0, &context)?;
+        feeds
+    }
+
+    /// Runs `tokens` and shows every float of every node; the session is spent.
+    pub fn trace(mut self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<(), ExecError> {
+        self.admit(tokens)?;
+        let feeds = self.feeds(tokens, tokens.len());
+        let context = Context::new(self.model.options.kernels, LIMIT);
+        let show = &mut |_: &str, title: &str, value: &Tensor| {
+            if let Ok(values) = value.floats() {
+                seen(title, &values);
+            }
+        };
+        self.model.plan.run(feeds, tokens.len(), &context, show).map(drop).map_err(told)
+    }
+
+    /// Runs the graph on `tokens` at `position`. Gives the logits `[tokens, vocab]`, or the last rows of them, if any
+    /// of the last `wanted` are asked for.
+    fn step(&mut self, tokens: &[u32], wanted: usize, out: &mut Vec<f32>) -> Result<(), RunError> {
+        let (model, n) = (self.model, tokens.len());
+        let feeds = self.feeds(tokens, wanted);
+        let context = Context::new(model.options.kernels, LIMIT);
+        let mut choices = Vec::new();
+        let mut outputs = model.plan.run(feeds, wanted, &context, &mut |operator, _, value| {
+            choices.extend(choice(operator, value, n));
+        })?;
         let missing = |port: &str| model.fault(format!("output `{port}` was not computed"));
         for role in &model.roles {
             if let Role::State { from } = role {
@@ -88,6 +112,8 @@ impl<'o> OnnxSession<'o> {
             self.append(logits, n, wanted, out)?;
         }
         self.position += n;
+        self.routes.resize(self.routes.len().max(choices.len()), Vec::new());
+        self.routes.iter_mut().zip(choices).for_each(|(layer, chosen)| layer.extend(chosen));
         Ok(())
     }
 
@@ -103,21 +129,41 @@ impl<'o> OnnxSession<'o> {
         Ok(())
     }
 
-    /// Cuts `tokens` so that logits are computed only where they are wanted, and memory stays bounded.
-    fn pieces(&self, tokens: usize, first: usize) -> Vec<Range<usize>> {
-        if !self.model.plan.divisible {
-            return std::iter::once(0..tokens).collect();
-        }
-        let mut pieces = Vec::new();
-        let mut from = 0;
-        while from < tokens {
-            let border = if from < first { first } else { tokens };
-            let to = border.min(from + CHUNK);
-            pieces.push(from..to);
-            from = to;
-        }
-        pieces
+    /// Cuts `tokens` so that memory stays bounded.
+    fn pieces(&self, tokens: usize) -> Vec<Range<usize>> {
+        let step = if self.model.plan.divisible { CHUNK } else { tokens.max(1) };
+        (0..tokens).step_by(step).map(|from| from..tokens.min(from + step)).collect()
     }
+
+    /// Runs all of `tokens`, logits from index `first` on.
+    fn run(&mut self, tokens: &[u32], first: usize, out: &mut Vec<f32>) -> Result<(), RunError> {
+        for piece in self.pieces(tokens.len()) {
+            let wanted = piece.end.saturating_sub(first.max(piece.start));
+            self.step(tokens.get(piece).unwrap_or_default(), wanted, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a node chose for each of `tokens`, in ascending order: the places that a TopK found along the last axis of scores
+/// by token. That is what a router is in any graph. Sorts have one axis, and what a sampler chooses is no output of a
+/// model's layers.
+fn choice(operator: &str, value: &Tensor, tokens: usize) -> Option<Vec<Vec<u16>>> {
+    let (k, by_token) = value.shape.split_last()?;
+    if operator != "TopK"
+        || value.kind() != Kind::I64
+        || by_token.is_empty()
+        || by_token.iter().product::<usize>() != tokens
+    {
+        return None;
+    }
+    let places: Option<Vec<u16>> = value.ints().ok()?.iter().map(|place| u16::try_from(*place).ok()).collect();
+    let of_token = |places: &[u16]| {
+        let mut places = places.to_vec();
+        places.sort_unstable();
+        places
+    };
+    Some(places?.chunks_exact((*k).max(1)).map(of_token).collect())
 }
 
 fn integers(port: &Port, shape: Vec<usize>, values: Vec<i64>) -> Tensor {
@@ -142,15 +188,13 @@ impl Session for OnnxSession<'_> {
             Want::All => 0,
             Want::From(index) => index.min(tokens.len()),
         };
+        self.routes.iter_mut().for_each(Vec::clear);
         let (before, length, kept) = (self.position, out.len(), self.states.clone());
-        for piece in self.pieces(tokens.len(), first) {
-            let wanted = piece.end.saturating_sub(first.max(piece.start));
-            let part = tokens.get(piece).unwrap_or_default();
-            if let Err(error) = self.step(part, wanted, out) {
-                (self.position, self.states) = (before, kept);
-                out.truncate(length);
-                return Err(told(error));
-            }
+        // All of it on the pool: from outside, every product would hand over and wake up anew.
+        if let Err(error) = rayon::scope(|_| self.run(tokens, first, out)) {
+            (self.position, self.states) = (before, kept);
+            out.truncate(length);
+            return Err(told(error));
         }
         Ok(())
     }
@@ -161,7 +205,12 @@ impl Session for OnnxSession<'_> {
 
     fn reset(&mut self) {
         self.states = self.model.empty_states();
+        self.routes.clear();
         self.position = 0;
+    }
+
+    fn routes(&self) -> &[Vec<Vec<u16>>] {
+        &self.routes
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) struct Stored {
     pub kind: Kind,
     pub shape: Vec<usize>,
     bytes: Bytes,
+    external: bool,
 }
 
 #[derive(Clone)]
@@ -98,7 +99,8 @@ impl Files {
                 Bytes::Mapped(map, range)
             }
         };
-        let stored = Stored { kind, shape, bytes };
+        let external = matches!(tensor.values, Values::External { .. });
+        let stored = Stored { kind, shape, bytes, external };
         if stored.bytes().len() != need {
             return Err(format!("{} bytes for shape {:?}, expected {need}", stored.bytes().len(), stored.shape).into());
         }
@@ -129,6 +131,30 @@ fn spelled_out(kind: Kind, values: &[i64]) -> Result<Vec<u8>, Why> {
 }
 
 impl Stored {
+    /// Values that no file holds, as if one did.
+    pub fn of(tensor: &Tensor) -> Self {
+        let bytes: Vec<u8> = match &tensor.data {
+            Data::F32(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Data::F16(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Data::I64(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Data::I32(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Data::U8(v) => v.to_vec(),
+            Data::I8(v) => v.iter().map(|v| v.cast_unsigned()).collect(),
+            Data::Bool(v) => v.iter().map(|v| u8::from(*v)).collect(),
+        };
+        Self { kind: tensor.kind(), shape: tensor.shape.clone(), bytes: Bytes::Own(Arc::new(bytes)), external: false }
+    }
+
+    /// Number of elements.
+    pub fn count(&self) -> usize {
+        elements(&self.shape, usize::MAX).unwrap_or(0)
+    }
+
+    /// Whether the values lie in a file of their own beside the graph.
+    pub fn is_external(&self) -> bool {
+        self.external
+    }
+
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped(map, range) => map.get(range.clone()).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Values that flow between nodes: a shape and shared elements.
 
 use half::f16;
+use lfmq_core::Activation;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -48,6 +49,11 @@ impl Kind {
             Self::F32 | Self::I32 => n.checked_mul(4),
             Self::I64 => n.checked_mul(8),
         }
+    }
+
+    /// The type of values that flow: without roundings, floats of 16 bits are of 32.
+    pub fn flowing(self, activation: Activation) -> Self {
+        if self == Self::F16 && activation == Activation::F32 { Self::F32 } else { self }
     }
 
     pub fn is_float(self) -> bool {
@@ -205,6 +211,21 @@ impl Tensor {
         match *self.ints()? {
             [one] => Ok(one),
             _ => Err(format!("expected one integer, found shape {:?}", self.shape)),
+        }
+    }
+
+    /// The last `n` rows, counted along the axis before the last; all if there are no more.
+    pub fn last_rows(self, n: usize) -> Self {
+        let Some(axis) = self.shape.len().checked_sub(2) else { return self };
+        let rows = self.shape.get(axis).copied().unwrap_or(0);
+        if rows > n { crate::operators::cut(&self, axis, rows - n, rows) } else { self }
+    }
+
+    /// Floats of 16 bits in 32; anything else as it is.
+    pub fn widened(self) -> Self {
+        match &self.data {
+            Data::F16(v) => Self::f32(self.shape, v.iter().map(|v| v.to_f32()).collect()),
+            _ => self,
         }
     }
 

@@ -1,7 +1,6 @@
 //! Files that want to do harm: every one is refused by name, or runs; none panics.
 
 #[path = "support/mod.rs"]
-#[allow(dead_code, reason = "one helper of several is used here")]
 mod support;
 
 use lfmq_checkpoint::Checkpoint;

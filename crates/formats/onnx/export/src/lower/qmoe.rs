@@ -9,7 +9,7 @@ use crate::model::{Node, Type};
 use crate::options::MinOrt;
 use crate::pack::Pack;
 use crate::store::{Piece, Place};
-use lfmq_core::{MoeSpec, TensorId, TensorRole as R};
+use lfmq_core::{MoeSpec, TensorId, TensorRole as R, stack_name};
 
 /// The score of an expert that is not chosen, far below the logarithm of any share.
 const NEVER: f32 = -1e4;
@@ -34,8 +34,8 @@ impl Lower<'_> {
         layer: u16,
         moe: &MoeSpec,
     ) -> Result<String, OnnxExportError> {
-        let first = self.stack(layer, moe.experts, "gate_up", &[R::ExpertGate, R::ExpertUp])?;
-        let second = self.stack(layer, moe.experts, "down", &[R::ExpertDown])?;
+        let first = self.stack(layer, moe.experts, &[R::ExpertGate, R::ExpertUp])?;
+        let second = self.stack(layer, moe.experts, &[R::ExpertDown])?;
         if (first.bits, first.group) != (second.bits, second.group) {
             let (name, why) = (format!("layer {layer} experts"), "QMoE takes gate, up and down on one grid".to_owned());
             return Err(OnnxExportError::Grid { tensor: name, why });
@@ -88,13 +88,7 @@ impl Lower<'_> {
     }
 
     /// The experts of a layer one after another; the rows of `roles` alternate.
-    fn stack(
-        &mut self,
-        layer: u16,
-        experts: usize,
-        name: &str,
-        roles: &[fn(u16) -> R],
-    ) -> Result<Stack, OnnxExportError> {
+    fn stack(&mut self, layer: u16, experts: usize, roles: &[fn(u16) -> R]) -> Result<Stack, OnnxExportError> {
         let mut members = Vec::new();
         for e in (0u16..).take(experts) {
             for role in roles {
@@ -113,7 +107,8 @@ impl Lower<'_> {
             return refuse(other, "takes all experts of a layer on one grid");
         }
         let half = self.half();
-        let name = format!("layers.{layer}.experts.{name}");
+        // Readers tell the members apart by it.
+        let name = stack_name(&members.iter().map(|w| w.name).collect::<Vec<_>>());
         let (wide, groups) = (first.cols * usize::from(bits) / 8, first.groups());
         let codes = self.interleave(&members, roles.len(), &name, Pack::Codes { bits, shift }, wide)?;
         let size = if half { 2 } else { 4 };

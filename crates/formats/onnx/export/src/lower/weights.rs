@@ -1,12 +1,12 @@
 //! Weights by what they are: where their bytes go and under which names the graph knows them.
 
 use super::Lower;
-use crate::OnnxExportError;
 use crate::grids::{Form, form};
 use crate::model::{Model, Type};
 use crate::options::OnnxOptions;
 use crate::pack::Pack;
 use crate::store::{Piece, Place, Store};
+use crate::{OnnxExportError, flavour};
 use lfmq_core::{ExportJob, QuantPlan, SourceTensor, TensorId};
 use std::collections::{HashMap, HashSet};
 
@@ -88,7 +88,9 @@ impl<'a> Weights<'a> {
     /// A name for a place, made known to the graph at its first use.
     pub(super) fn name(&mut self, model: &mut Model, name: String, ty: Type, dims: &[usize], place: Place) -> String {
         if self.named.insert(name.clone()) {
-            model.external(&name, ty, dims, place, &self.options.data_file(place.file));
+            // A location is relative to the graph.
+            let data = self.options.data_file(place.file);
+            model.external(&name, ty, dims, place, flavour::file_name(&data));
         }
         name
     }

@@ -91,7 +91,7 @@ def log_softmax(x):
 def main():
     case_file = Path(sys.argv[1])
     case = json.loads(case_file.read_text())
-    graph = case_file.with_name(case["graph"])
+    graph = case_file.parent / case["graph"]
     onnx.checker.check_model(str(graph))
     model = onnx.load(graph, load_external_data=False)
     if case.get("accuracy") is not None:

@@ -98,7 +98,7 @@ impl Case {
         fs::create_dir_all(&folder).unwrap();
         let source = Checkpoint::open(&self.model).unwrap();
         let plan = self.plan(&source);
-        self.export(&source, &plan, &folder);
+        let graph = self.export(&source, &plan, &folder);
 
         let (ids, logits) = match &self.golden {
             Some(golden) => (golden.ids.clone(), golden.prefill.clone()),
@@ -112,7 +112,7 @@ impl Case {
         let bytes: Vec<u8> = logits.iter().flat_map(|v| v.to_le_bytes()).collect();
         fs::write(folder.join("expected.f32"), bytes).unwrap();
         let case = json!({
-            "graph": format!("{}.onnx", self.options.name),
+            "graph": graph,
             "ids": ids,
             "steps": [vec![count], vec![1; count], STEPS],
             "expected": "expected.f32",
@@ -155,11 +155,14 @@ impl Case {
         lfmq_quant::plan(source, &Recipe::named(self.recipe).unwrap(), None).unwrap()
     }
 
-    fn export(&self, source: &Checkpoint, plan: &QuantPlan, folder: &Path) {
+    /// Writes the folder; returns the graph's path in it.
+    fn export(&self, source: &Checkpoint, plan: &QuantPlan, folder: &Path) -> String {
         let exporter = OnnxExporter { options: self.options.clone() };
         let export = exporter.plan(&ExportJob { source, plan, stem: "x" }).unwrap();
         let open = |name: &str, bytes| {
-            let file = File::create(folder.join(name)).unwrap();
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = File::create(path).unwrap();
             file.set_len(bytes).unwrap();
             file
         };
@@ -167,5 +170,6 @@ impl Case {
         export.write_frame(&sink).unwrap();
         let outputs: [(&dyn lfmq_core::ExportPlan, &dyn Sink); 1] = [(&*export, &sink)];
         lfmq_quant::quantize(source, plan, None, &outputs, &|_| false, &|_| Ok(()), 1 << 26, &Silent).unwrap();
+        export.files().iter().find(|f| f.name.ends_with(".onnx")).unwrap().name.clone()
     }
 }

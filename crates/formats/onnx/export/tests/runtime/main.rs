@@ -7,10 +7,12 @@
 
 mod emit;
 mod python;
+mod web;
+mod witness;
 
 use emit::Case;
 use lfmq_onnx_export::{Accuracy, ConvForm, ConvState, Float, MinOrt, MoeForm, OnnxOptions};
-use python::Environment;
+use lfmq_testkit::python::Environment;
 use serde_json::Value;
 
 /// Largest difference of logits over their standard deviation, for arithmetic in binary32.
@@ -21,7 +23,7 @@ fn run(case: &Case) -> Option<Value> {
 }
 
 fn run_in(environment: &Environment, case: &Case) -> Option<Value> {
-    let python = environment.find(case.name)?;
+    let python = python::find(environment, case.name)?;
     let report = python::check(&python, &case.write());
     eprintln!("{}: {} nodes, {}", case.name, report["nodes"], report["runs"]);
     Some(report)
@@ -116,7 +118,8 @@ fn forms() {
     let portable = OnnxOptions::default();
     let wide = OnnxOptions { conv_state: ConvState::Wide, ..portable.clone() };
     let fused = OnnxOptions { conv: ConvForm::Fused, min_ort: MinOrt::V1_25, ..portable.clone() };
-    let web = OnnxOptions { logits_to_keep: true, chunk: 1 << 21, name: "model_web".to_owned(), ..portable.clone() };
+    let web =
+        OnnxOptions { logits_to_keep: true, chunk: 1 << 21, name: Some("model_web".to_owned()), ..portable.clone() };
     let qmoe = |min_ort| OnnxOptions { moe: MoeForm::Qmoe, min_ort, ..OnnxOptions::default() };
     for (name, model, recipe, options) in [
         ("dense-wide", "lfm2-tiny", "onnx-q4", &wide),
@@ -161,7 +164,7 @@ fn genai_continues_alike() {
         ("genai-moe", "lfm2-tiny-moe", OnnxOptions::default()),
     ] {
         let case = Case { options, ..Case::new(name, model, "onnx-fp32") };
-        let Some(python) = python::NEWEST.find(name) else { return };
+        let Some(python) = python::find(&python::NEWEST, name) else { return };
         let report = python::report(&python, "genai.py", &case.write());
         let expected = case.continuation();
         assert!(expected.len() > 3);

@@ -2,7 +2,7 @@
 
 use crate::tensor::Why;
 use lfmq_kernels::{Acts32, Coding, Factors, Kernels, STRIP, Strips32, pack_codes, pack_values};
-use lfmq_ops::{by_panels, with_scratch};
+use lfmq_ops::{by_panels, by_tiles, with_scratch};
 use rayon::prelude::*;
 
 /// Blocks of the kernels.
@@ -58,6 +58,22 @@ impl Form {
         1 << (self.bits - 1)
     }
 
+    /// The first codes of a run of packed ones, lowest bits first.
+    pub fn unpack(&self, packed: &[u8], out: &mut [u8]) {
+        match self.bits {
+            4 => {
+                let (pairs, rest) = out.as_chunks_mut::<2>();
+                for (pair, byte) in pairs.iter_mut().zip(packed) {
+                    *pair = [byte & 15, byte >> 4];
+                }
+                let last = packed.get(pairs.len()).copied().unwrap_or_default();
+                rest.iter_mut().for_each(|code| *code = last & 15);
+            }
+            8 => out.copy_from_slice(&packed[..out.len()]),
+            _ => out.iter_mut().enumerate().for_each(|(i, code)| *code = self.code(packed, i)),
+        }
+    }
+
     /// Code `i` of a run of packed codes, lowest bits first.
     pub fn code(&self, packed: &[u8], i: usize) -> u8 {
         let bit = i * self.bits as usize;
@@ -109,14 +125,14 @@ impl BlockWeights {
         if packed.len() != form.rows * form.row_bytes() || scales.len() != blocks || !zeros_fit {
             return Err(format!("{} bytes of codes and {} scales for {form:?}", packed.len(), scales.len()));
         }
-        let per_row = |row: usize, i: usize| form.code(&packed[row * form.row_bytes()..], i);
+        let per_row = |row: usize, codes: &mut [u8]| form.unpack(&packed[row * form.row_bytes()..], codes);
         Ok(Self::from_codes(form, per_row, |row, b| scales[row * form.blocks() + b], |row, b| zeros.at(&form, row, b)))
     }
 
-    /// Lays out weights that are read one by one: the code at (row, column), scale and zero point at (row, block).
+    /// Lays out weights whose codes are read row by row; scale and zero point at (row, block).
     pub fn from_codes(
         form: Form,
-        code: impl Fn(usize, usize) -> u8 + Sync,
+        codes_of: impl Fn(usize, &mut [u8]) + Sync,
         scale: impl Fn(usize, usize) -> f32 + Sync,
         zero: impl Fn(usize, usize) -> f32 + Sync,
     ) -> Self {
@@ -133,11 +149,12 @@ impl BlockWeights {
             let rows = strip * STRIP..form.rows.min((strip + 1) * STRIP);
             let mut of_rows =
                 (vec![0_i8; rows.len() * width], vec![0.0; rows.len() * per], vec![0.0; rows.len() * per]);
+            let (mut plain, middle) = (vec![0; form.cols], form.middle() as u8);
             for (r, row) in rows.enumerate() {
-                for b in 0..form.blocks() {
-                    let inside = form.block.min(form.cols - b * form.block);
-                    for (i, to) in of_rows.0[r * width + b * slot..][..inside].iter_mut().enumerate() {
-                        *to = (i32::from(code(row, b * form.block + i)) - form.middle()) as i8;
+                codes_of(row, &mut plain);
+                for (b, from) in plain.chunks(form.block).enumerate() {
+                    for (to, code) in of_rows.0[r * width + b * slot..].iter_mut().zip(from) {
+                        *to = code.wrapping_sub(middle).cast_signed();
                     }
                     // What the zero point is off the middle becomes a minimum, exact but for one rounding.
                     let (scale, at) = (scale(row, b), r * per + b * units);
@@ -215,36 +232,95 @@ impl BlockWeights {
         Ok(out)
     }
 
-    /// The same as ONNX Runtime does at accuracy level 4: each block of each row of `x` becomes 8-bit codes under
-    /// `max|x| / 127`, rounded to nearest even; products of codes are exact.
-    pub fn multiply_rounded(&self, x: &[f32], kernels: &Kernels) -> Result<Vec<f32>, Why> {
-        let (n, rows) = (x.len() / self.form.cols, self.form.rows);
-        let x = self.spread(x);
-        let mut codes = vec![0_i8; x.len()];
-        let mut scales = vec![0.0; x.len() / UNIT];
-        let mut sums = vec![0.0; x.len() / UNIT];
-        let mut totals = vec![0_i16; x.len() / UNIT];
-        let units = self.slot / UNIT;
-        let blocks = x.par_chunks(self.slot).zip(codes.par_chunks_mut(self.slot));
-        let factors = scales.par_chunks_mut(units).zip(sums.par_chunks_mut(units)).zip(totals.par_chunks_mut(units));
-        blocks.zip(factors).for_each(|((x, codes), ((scales, sums), totals))| round(x, codes, scales, sums, totals));
-        let acts = Acts32 { codes: &codes, scales: &scales, sums: &sums, totals: &totals };
+    /// The same as ONNX Runtime does at accuracy level 4, on activations that were rounded for weights of this form.
+    pub fn multiply_rounded(&self, x: &Rounded, kernels: &Kernels) -> Result<Vec<f32>, Why> {
+        let (n, rows, width) = (x.codes.len() / self.width(), self.form.rows, self.width());
         let mut out = vec![0.0; n * rows];
-        by_panels(n, rows, &mut out, |range, part| {
-            (kernels.gemm_b32)(&acts, &self.view(&range), part, range.len());
+        by_tiles(n, rows, &mut out, |tokens, range, part, ldo| {
+            (kernels.gemm_b32)(&x.view(tokens, width), &self.view(&range), part, ldo);
             Ok::<(), Why>(())
         })?;
         Ok(out)
     }
+
+    /// The rows of `x [n, cols]` as codes for these weights.
+    pub fn round(&self, x: &[f32]) -> Rounded {
+        Rounded::new(&self.form, x)
+    }
+
+    /// Activations rounded for weights of equal width and block serve these too.
+    pub fn rounding(&self) -> (usize, usize) {
+        (self.form.cols, self.form.block)
+    }
 }
+
+/// Activations as ONNX Runtime makes them at accuracy level 4: each block of each row becomes 8-bit codes under
+/// `max|x| / 127`, rounded to nearest even. In slots like the weights.
+pub(crate) struct Rounded {
+    codes: Vec<i8>,
+    scales: Vec<f32>,
+    sums: Vec<f32>,
+    totals: Vec<i16>,
+}
+
+impl Rounded {
+    fn new(form: &Form, x: &[f32]) -> Self {
+        let slot = form.block.next_multiple_of(UNIT);
+        let (width, units) = (form.blocks() * slot, slot / UNIT);
+        let n = x.len() / form.cols;
+        let of_units = n * width / UNIT;
+        let mut all = Self {
+            codes: vec![0; n * width],
+            scales: vec![0.0; of_units],
+            sums: vec![0.0; of_units],
+            totals: vec![0; of_units],
+        };
+        let rows = x.par_chunks_exact(form.cols).zip(all.codes.par_chunks_mut(width));
+        let per = width / UNIT;
+        let factors =
+            all.scales.par_chunks_mut(per).zip(all.sums.par_chunks_mut(per)).zip(all.totals.par_chunks_mut(per));
+        rows.zip(factors).for_each(|((x, codes), ((scales, sums), totals))| {
+            let blocks = x.chunks(form.block).zip(codes.chunks_exact_mut(slot));
+            let factors =
+                scales.chunks_exact_mut(units).zip(sums.chunks_exact_mut(units)).zip(totals.chunks_exact_mut(units));
+            for ((x, codes), ((scales, sums), totals)) in blocks.zip(factors) {
+                round(x, codes, scales, sums, totals);
+            }
+        });
+        all
+    }
+
+    /// Some of the rows, `width` slots each.
+    fn view(&self, rows: std::ops::Range<usize>, width: usize) -> Acts32<'_> {
+        let units = rows.start * width / UNIT..rows.end * width / UNIT;
+        Acts32 {
+            codes: &self.codes[rows.start * width..rows.end * width],
+            scales: &self.scales[units.clone()],
+            sums: &self.sums[units.clone()],
+            totals: &self.totals[units],
+        }
+    }
+}
+
+/// Added to a float below 2^22 it leaves the nearest integer, ties to even, in the lowest bits.
+const NEAREST: f32 = 12_582_912.0;
 
 /// One block of activations under one scale; the kernels want scale and sums for each of their own blocks.
 fn round(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32], totals: &mut [i16]) {
-    let most = x.iter().fold(0.0_f32, |m, v| if v.abs() > m { v.abs() } else { m });
+    // Several maxima side by side fill a register; which of them is taken last cannot matter.
+    let (whole, rest) = x.as_chunks::<16>();
+    let mut lanes = [0.0_f32; 16];
+    for x in whole {
+        for (m, v) in lanes.iter_mut().zip(x) {
+            *m = if v.abs() > *m { v.abs() } else { *m };
+        }
+    }
+    let most = lanes.iter().chain(rest).fold(0.0_f32, |m, v| if v.abs() > m { v.abs() } else { m });
     let scale = most / 127.0;
     let inverse = if most == 0.0 { 0.0 } else { 127.0 / most };
     for (to, x) in codes.iter_mut().zip(x) {
-        *to = (x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+        // At most 127 away from 0, so the lowest byte is the code.
+        *to = (x * inverse + NEAREST).to_bits() as i8;
     }
     scales.fill(scale);
     for ((sum, total), codes) in sums.iter_mut().zip(totals).zip(codes.chunks_exact(UNIT)) {

@@ -7,9 +7,11 @@ use crate::tensor::{Data, Kind, Tensor, Why, floats_as};
 /// Cast: floats are cut towards zero, integers wrap, everything but zero is true.
 pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     let to = Kind::of(node.int("to", 0)?)?;
+    let to = to.flowing(node.options.activation);
     if matches!(to, Kind::U4 | Kind::I4) {
         return Err(format!("a cast to {to:?} is not supported"));
     }
+    node.by_row = true;
     one(move |mut inputs: Inputs, _| cast(inputs.take(0)?, to))
 }
 

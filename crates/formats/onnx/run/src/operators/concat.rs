@@ -60,7 +60,7 @@ pub(super) fn concat(mut parts: Vec<Tensor>, axis: i64, limit: usize) -> Result<
 }
 
 /// Elements `from..to` along `axis`.
-pub(super) fn cut(x: &Tensor, axis: usize, from: usize, to: usize) -> Tensor {
+pub(crate) fn cut(x: &Tensor, axis: usize, from: usize, to: usize) -> Tensor {
     let (outer, extent, inner) = around(&x.shape, axis);
     let mut shape = x.shape.clone();
     shape[axis] = to - from;

@@ -66,6 +66,7 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
         "Or" => Op::Or,
         _ => Op::Xor,
     };
+    node.by_row = node.values() == 1;
     one(move |mut inputs: Inputs, context| {
         let mut sum = inputs.take(0)?;
         for i in 1..inputs.0.len() {

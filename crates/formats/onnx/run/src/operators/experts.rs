@@ -1,10 +1,11 @@
 //! `com.microsoft` QMoE: routing and quantized experts in one node.
 
 use super::blocks::{BlockWeights, Form};
-use super::matmul_nbits::{lay_out, note_weights};
+use super::matmul_nbits::{bytes, lay_out, note_weights, stored_rows};
 use super::node::{Const, Context, Inputs, Node, Run, one};
+use crate::held::{Held, common_name};
 use crate::tensor::{Data, Tensor, Why};
-use lfmq_core::Activation;
+use lfmq_core::{Activation, stack_members};
 use lfmq_kernels::Kernels;
 use std::sync::Arc;
 
@@ -75,6 +76,7 @@ fn experts(node: &mut Node<'_>, bits: usize) -> Result<Vec<Expert>, Why> {
         let [e, rows, packed] = *shape else { return Err(format!("experts of shape {shape:?}")) };
         let cols = packed.saturating_mul(8) / bits.max(1);
         let form = Form::new(rows, cols, bits, if block == 0 { cols } else { block })?;
+        hold(node, (e, form), [codes, codes + 1, zeros])?;
         note_weights(node, e.saturating_mul(rows).saturating_mul(cols) as u64, codes, &[codes + 1, zeros]);
         let load = |i: usize| node.constant(i).map(Const::load);
         let scales = load(codes + 1).ok_or("no scales")?;
@@ -84,7 +86,7 @@ fn experts(node: &mut Node<'_>, bits: usize) -> Result<Vec<Expert>, Why> {
             .map(|i| {
                 let part = |t: &Tensor| slice(t, i, e);
                 let zeros = zeros.as_ref().map(part).transpose()?;
-                let weights = lay_out(form, &part(&stack)?, &part(&scales)?, zeros.as_ref())?;
+                let weights = lay_out(form, bytes(&part(&stack)?)?, &part(&scales)?, zeros.as_ref())?;
                 let bias = bias.as_ref().map(part).transpose()?.map_or(Ok(Vec::new()), Tensor::into_floats)?;
                 if !bias.is_empty() && bias.len() != rows {
                     return Err(format!("a bias of {} for {rows} outputs", bias.len()));
@@ -107,6 +109,26 @@ fn experts(node: &mut Node<'_>, bits: usize) -> Result<Vec<Expert>, Why> {
             Ok(Expert { first, first_bias, second, second_bias })
         })
         .collect()
+}
+
+/// Tells of the experts of a stack, each a tensor of its own. If its name names twice as many, each is two: a gate and an
+/// up, whose rows alternate or follow each other.
+fn hold(node: &mut Node<'_>, (count, form): (usize, Form), inputs: [usize; 3]) -> Result<(), Why> {
+    let all = Form { rows: form.rows.saturating_mul(count), ..form };
+    let Some(rows) = stored_rows(node, all, inputs)? else { return Ok(()) };
+    let name = common_name(node.input(inputs[0]), node.input(inputs[1])).to_owned();
+    let mut members = stack_members(&name);
+    if members.len() != count && members.len() != 2 * count {
+        members = (0..count).map(|e| format!("{name}[{e}]")).collect();
+    }
+    let parts = members.len() / count.max(1);
+    let alternate = node.int("swiglu_fusion", 0)? == 1;
+    for (i, member) in members.iter().enumerate() {
+        let (expert, part, each) = (i / parts, i % parts, form.rows / parts);
+        let (first, step) = if alternate { (part, parts) } else { (part * each, 1) };
+        node.held.push(Held::part(member, &rows, (expert * form.rows + first, step), each));
+    }
+    Ok(())
 }
 
 /// Part `i` of `count` along the first axis.
@@ -172,7 +194,7 @@ impl Experts {
 
     fn feed(&self, expert: &Expert, x: &[f32], kernels: &Kernels) -> Result<Vec<f32>, Why> {
         let product = |w: &BlockWeights, x: &[f32]| {
-            if self.rounded { w.multiply_rounded(x, kernels) } else { w.multiply(x, kernels) }
+            if self.rounded { w.multiply_rounded(&w.round(x), kernels) } else { w.multiply(x, kernels) }
         };
         let mut both = product(&expert.first, x)?;
         lfmq_ops::conv::add_bias(&mut both, Some(&expert.first_bias));

@@ -3,7 +3,7 @@
 use super::layout::{self, around, rows, strides};
 use super::node::{Const, Inputs, Node, Run, one};
 use crate::stored::Stored;
-use crate::tensor::{self, Tensor, Why, map_data};
+use crate::tensor::{self, Kind, Tensor, Why, map_data};
 
 /// Gather along an axis. A table of floats in the file is read where it lies, row by row.
 pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
@@ -13,9 +13,9 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
         && table.kind.is_float()
         && !table.shape.is_empty()
     {
-        let table = table.clone();
+        let (table, kind) = (table.clone(), table.kind.flowing(node.options.activation));
         node.consume(0);
-        return one(move |inputs: Inputs, context| stored_rows(&table, inputs.get(1)?, context.limit));
+        return one(move |inputs: Inputs, context| stored_rows(&table, kind, inputs.get(1)?, context.limit));
     }
     one(move |inputs: Inputs, context| {
         let (x, indices) = (inputs.get(0)?, inputs.get(1)?);
@@ -38,7 +38,7 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     })
 }
 
-fn stored_rows(table: &Stored, indices: &Tensor, limit: usize) -> Result<Tensor, Why> {
+fn stored_rows(table: &Stored, kind: Kind, indices: &Tensor, limit: usize) -> Result<Tensor, Why> {
     let shape = [&indices.shape, &table.shape[1..]].concat();
     let n = tensor::elements(&shape, limit)?;
     let width = tensor::elements(&table.shape[1..], usize::MAX)?;
@@ -47,7 +47,7 @@ fn stored_rows(table: &Stored, indices: &Tensor, limit: usize) -> Result<Tensor,
         let row = layout::index(*i, table.shape[0])?;
         table.floats(row * width..(row + 1) * width, &mut out)?;
     }
-    Ok(Tensor::floats_of(table.kind, shape, out))
+    Ok(Tensor::floats_of(kind, shape, out))
 }
 
 /// GatherElements: the index tensor names, for each of its places, the place along the axis.

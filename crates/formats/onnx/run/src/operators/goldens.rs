@@ -35,7 +35,8 @@ fn run(path: &Path, kernels: &'static Kernels) -> Vec<(String, Tensor, Tensor)> 
     let mut values: BTreeMap<&str, Tensor> =
         model.graph.initializers.iter().map(|t| (t.name, files.find(t).unwrap().load())).collect();
     let feeds = plan.inputs.iter().map(|p| (p.slot, values[&*format!("feed/{}", p.name)].clone())).collect();
-    let results = plan.run(feeds, true, &Context { kernels, limit: LIMIT }).unwrap_or_else(|e| panic!("{e}"));
+    let results =
+        plan.run(feeds, usize::MAX, &Context::new(kernels, LIMIT), &mut |_, _, _| {}).unwrap_or_else(|e| panic!("{e}"));
     let named = plan.outputs.iter().zip(results);
     named
         .map(|(port, found)| {

@@ -16,6 +16,7 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
         return one(general);
     };
     node.consume(1);
+    node.by_row = true;
     one(move |inputs: Inputs, context| times(inputs.get(0)?, &weights, context))
 }
 

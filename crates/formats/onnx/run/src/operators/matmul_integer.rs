@@ -69,6 +69,10 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
         let load = |i: usize| node.constant(i).map(Const::load);
         Codes::new(&load(1).ok_or("no codes")?, load(3).as_ref())?
     };
+    node.codes_zero = match node.constant(3).map(|zero| zero.load().int()) {
+        None => Some(0),
+        Some(zero) => zero.ok(),
+    };
     node.consume(1);
     node.consume(3);
     one(move |inputs: Inputs, context| run(&inputs, &codes, context.limit))

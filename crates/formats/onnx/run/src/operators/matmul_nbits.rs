@@ -1,11 +1,13 @@
 //! `com.microsoft` MatMulNBits, and the standard pair DequantizeLinear and MatMul that means the same.
 
+use super::block_rows::BlockRows;
 use super::blocks::{BlockWeights, Form, Zeros};
 use super::matmul::product_shape;
 use super::node::{Const, Context, Inputs, Node, Run, one};
 use super::quantize::Dequantized;
 use crate::tensor::{Data, Kind, Tensor, Why};
 use lfmq_core::Activation;
+use std::sync::Arc;
 
 pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     node.without(&[4])?;
@@ -23,17 +25,33 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     let known = [1, 2, 3].iter().all(|i| !node.has(*i) || node.constant(*i).is_some());
     if !known {
         return one(move |inputs: Inputs, context| {
-            let weights = lay_out(form, inputs.get(1)?, inputs.get(2)?, inputs.opt(3))?;
+            let weights = lay_out(form, bytes(inputs.get(1)?)?, inputs.get(2)?, inputs.opt(3))?;
             multiply(&inputs, &weights, rounded, inputs.opt(5), context)
         });
     }
     let weights = {
         let load = |i: usize| node.constant(i).map(Const::load);
-        let (codes, scales) = (load(1).ok_or("no weights")?, load(2).ok_or("no scales")?);
-        lay_out(form, &codes, &scales, load(3).as_ref())?
+        let (codes, scales) = (node.must_be_constant(1)?.clone().into_stored(), load(2).ok_or("no scales")?);
+        if codes.kind != Kind::U8 {
+            return Err(format!("packed codes as {:?}", codes.kind));
+        }
+        lay_out(form, codes.bytes(), &scales, load(3).as_ref())?
     };
+    if let Some(rows) = stored_rows(node, form, [1, 2, 3])? {
+        node.hold_blocks(1, 2, &rows);
+    }
     [1, 2, 3].into_iter().for_each(|i| node.consume(i));
+    node.by_row = node.values() == 1;
     one(move |inputs: Inputs, context| multiply(&inputs, &weights, rounded, inputs.opt(5), context))
+}
+
+/// The constants of inputs `codes`, `scales` and `zeros` as the file has them; `None` where it has no codes.
+pub(super) fn stored_rows(node: &Node<'_>, form: Form, inputs: [usize; 3]) -> Result<Option<Arc<BlockRows>>, Why> {
+    let [Some(Const::Stored(codes)), Some(scales), zeros] = inputs.map(|i| node.constant(i).cloned()) else {
+        return Ok(None);
+    };
+    let rows = BlockRows::new(form, codes, scales.into_stored(), zeros.map(Const::into_stored))?;
+    Ok(Some(Arc::new(rows)))
 }
 
 /// Tells how many weights input `codes` stands for, and that the other inputs are none.
@@ -59,12 +77,7 @@ pub(super) fn bytes(tensor: &Tensor) -> Result<&[u8], Why> {
     }
 }
 
-pub(super) fn lay_out(
-    form: Form,
-    codes: &Tensor,
-    scales: &Tensor,
-    zeros: Option<&Tensor>,
-) -> Result<BlockWeights, Why> {
+pub(super) fn lay_out(form: Form, codes: &[u8], scales: &Tensor, zeros: Option<&Tensor>) -> Result<BlockWeights, Why> {
     let wide;
     let zeros = match zeros {
         None => Zeros::Middle,
@@ -74,7 +87,7 @@ pub(super) fn lay_out(
         }
         Some(zeros) => Zeros::Packed(bytes(zeros)?),
     };
-    BlockWeights::new(form, bytes(codes)?, &scales.floats()?, zeros)
+    BlockWeights::new(form, codes, &scales.floats()?, zeros)
 }
 
 fn multiply(
@@ -86,11 +99,10 @@ fn multiply(
 ) -> Result<Tensor, Why> {
     let x = inputs.get(0)?;
     let shape = product_shape(x, weights.cols(), weights.rows(), context.limit)?;
-    let values = x.floats()?;
     let mut out = if rounded {
-        weights.multiply_rounded(&values, context.kernels)?
+        weights.multiply_rounded(&*context.rounded.of(x, weights)?, context.kernels)?
     } else {
-        weights.multiply(&values, context.kernels)?
+        weights.multiply(&x.floats()?, context.kernels)?
     };
     if let Some(bias) = bias {
         if bias.len() != weights.rows() {
@@ -132,5 +144,6 @@ fn in_blocks(source: &Dequantized) -> Result<Option<BlockWeights>, Why> {
     }
     let codes: Vec<u8> = source.codes.ints()?.iter().map(|c| (c + up) as u8).collect();
     let zero = |row: usize, block: usize| (zeros.as_ref().map_or(0, |z| z[block * n + row]) + up) as f32;
-    Ok(Some(BlockWeights::from_codes(form, |row, i| codes[i * n + row], |row, b| scales[b * n + row], zero)))
+    let column = |row: usize, out: &mut [u8]| out.iter_mut().enumerate().for_each(|(i, c)| *c = codes[i * n + row]);
+    Ok(Some(BlockWeights::from_codes(form, column, |row, b| scales[b * n + row], zero)))
 }

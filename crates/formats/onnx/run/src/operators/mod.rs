@@ -8,6 +8,7 @@ mod node;
 
 mod attend;
 mod attention;
+mod block_rows;
 mod blocks;
 mod cast;
 mod compare;
@@ -38,6 +39,8 @@ mod unary;
 #[cfg(test)]
 mod goldens;
 
+pub(crate) use block_rows::BlockRows;
+pub(crate) use concat::cut;
 pub(crate) use node::{Build, Const, Context, Inputs, Node, Run};
 pub(crate) use quantize::constant as dequantized;
 

@@ -1,13 +1,17 @@
 //! What an operator sees of its node and of its inputs.
 
+use super::block_rows::BlockRows;
+use super::blocks::{BlockWeights, Rounded};
 use super::quantize::Dequantized;
+use crate::held::{Held, common_name};
 use crate::model::{NodeProto, Value};
 use crate::stored::{Place, Stored};
-use crate::tensor::{Tensor, Why};
+use crate::tensor::{Data, Tensor, Why};
 use crate::{Options, stored::Files};
+use lfmq_core::Activation;
 use lfmq_kernels::Kernels;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A running operator: values in, values out, in the order of the node's outputs. Trailing outputs that nobody
 /// names may be missing or extra.
@@ -17,11 +21,45 @@ pub(crate) type Run = Box<dyn Fn(Inputs, &Context) -> Result<Vec<Tensor>, Why> +
 pub(crate) type Build = fn(&mut Node<'_>) -> Result<Run, Why>;
 
 /// What every operator may use while running.
-#[derive(Clone, Copy)]
 pub(crate) struct Context {
     pub kernels: &'static Kernels,
     /// Elements of one value, at most.
     pub limit: usize,
+    pub rounded: LastRounded,
+}
+
+impl Context {
+    pub fn new(kernels: &'static Kernels, limit: usize) -> Self {
+        Self { kernels, limit, rounded: LastRounded::default() }
+    }
+}
+
+/// The activations that were rounded last. Queries, keys and values, or gate and up, read one value: it is rounded once.
+#[derive(Default)]
+pub(crate) struct LastRounded(Mutex<Option<Kept>>);
+
+/// Holding the values keeps their address from being given to others.
+struct Kept {
+    values: Arc<Vec<f32>>,
+    rounding: (usize, usize),
+    rounded: Arc<Rounded>,
+}
+
+impl LastRounded {
+    /// The activations `x` as `weights` want them.
+    pub(super) fn of(&self, x: &Tensor, weights: &BlockWeights) -> Result<Arc<Rounded>, Why> {
+        let Data::F32(values) = &x.data else { return Ok(Arc::new(weights.round(&x.floats()?))) };
+        let Ok(mut last) = self.0.lock() else { return Ok(Arc::new(weights.round(values))) };
+        if let Some(kept) = &*last
+            && Arc::ptr_eq(&kept.values, values)
+            && kept.rounding == weights.rounding()
+        {
+            return Ok(kept.rounded.clone());
+        }
+        let rounded = Arc::new(weights.round(values));
+        *last = Some(Kept { values: values.clone(), rounding: weights.rounding(), rounded: rounded.clone() });
+        Ok(rounded)
+    }
 }
 
 /// An input that is known before the graph runs.
@@ -40,6 +78,14 @@ impl Const {
             Self::Ready(tensor) => tensor.clone(),
             // Checked when it was made.
             Self::Dequantized(source) => source.load().unwrap_or_else(|_| Tensor::f32(vec![0], Vec::new())),
+        }
+    }
+
+    /// The values as a file has them.
+    pub fn into_stored(self) -> Stored {
+        match self {
+            Self::Stored(stored) => stored,
+            other => Stored::of(&other.load()),
         }
     }
 
@@ -65,6 +111,12 @@ pub(crate) struct Node<'n> {
     pub weights: BTreeMap<Place, u64>,
     /// Positions that the node has rotary tables for.
     pub positions: Option<usize>,
+    /// Weights it computes with, as stored.
+    pub held: Vec<Held>,
+    /// The zero point of the codes it multiplies, if all have one.
+    pub codes_zero: Option<i64>,
+    /// Whether each row (all but the last axis) of its one value, or of several of one shape, is computed by itself.
+    pub by_row: bool,
 }
 
 impl<'n> Node<'n> {
@@ -76,7 +128,20 @@ impl<'n> Node<'n> {
         options: Options,
     ) -> Self {
         let consumed = vec![false; constants.len()];
-        Self { proto, files, constants, consumed, opset, options, weights: BTreeMap::new(), positions: None }
+        let (weights, held) = (BTreeMap::new(), Vec::new());
+        Self {
+            proto,
+            files,
+            constants,
+            consumed,
+            opset,
+            options,
+            weights,
+            positions: None,
+            held,
+            codes_zero: None,
+            by_row: false,
+        }
     }
 
     pub fn op(&self) -> &'n str {
@@ -86,6 +151,22 @@ impl<'n> Node<'n> {
     /// Whether input `i` is given.
     pub fn has(&self, i: usize) -> bool {
         self.proto.inputs.get(i).is_some_and(|name| !name.is_empty())
+    }
+
+    /// The name of input `i`, empty for none.
+    pub fn input(&self, i: usize) -> &'n str {
+        self.proto.inputs.get(i).copied().unwrap_or_default()
+    }
+
+    /// Tells of a matrix under the name that inputs `codes` and `scales` share.
+    pub fn hold_blocks(&mut self, codes: usize, scales: usize, rows: &Arc<BlockRows>) {
+        let name = common_name(self.input(codes), self.input(scales));
+        self.held.push(Held::blocks(name, rows));
+    }
+
+    /// Number of inputs that are known only while running.
+    pub fn values(&self) -> usize {
+        self.constants.iter().enumerate().filter(|(i, c)| self.has(*i) && c.is_none()).count()
     }
 
     /// Number of outputs, named or not.
@@ -179,7 +260,9 @@ impl<'n> Node<'n> {
         match self.proto.attributes.iter().find(|(n, _)| *n == name) {
             None => Ok(None),
             Some((_, Value::Tensor(tensor))) => {
-                self.files.find(tensor).map(|stored| Some(stored.load())).map_err(|e| e.to_string())
+                let exact = self.options.activation == Activation::F32;
+                let value = self.files.find(tensor).map_err(|e| e.to_string())?.load();
+                Ok(Some(if exact { value.widened() } else { value }))
             }
             Some(_) => Err(format!("attribute `{name}` is not a tensor")),
         }

@@ -23,6 +23,7 @@ pub(super) fn rms(node: &mut Node<'_>) -> Result<Run, Why> {
         return Err("output 1 is not supported".into());
     }
     let (axis, epsilon) = (node.int("axis", -1)?, node.float("epsilon", 1e-5)?);
+    node.by_row = axis == -1 && node.values() == 1;
     one(move |mut inputs: Inputs, context| {
         let (x, weight) = (inputs.take(0)?, inputs.take(1)?);
         let at = layout::axis(axis, x.shape.len())?;
@@ -41,6 +42,7 @@ pub(super) fn skip(node: &mut Node<'_>) -> Result<Run, Why> {
         return Err("outputs 1 and 2 are not supported".into());
     }
     let epsilon = node.float("epsilon", 1e-12)?;
+    node.by_row = node.constant(2).is_some();
     many(move |inputs: Inputs, context| {
         let (x, skip, weight) = (inputs.get(0)?, inputs.get(1)?, inputs.get(2)?);
         let kind = x.kind();

@@ -24,6 +24,7 @@ fn swish(alpha: f32) -> Apply {
 /// differ between machines.
 pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     let op = node.op();
+    node.by_row = true;
     let apply = match op {
         "Identity" => return one(|mut inputs: Inputs, _| inputs.take(0)),
         "Not" => return one(not),

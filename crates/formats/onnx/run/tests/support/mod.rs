@@ -1,4 +1,5 @@
 //! Models to run: checkpoints exported to a folder of their own.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use lfmq_checkpoint::Checkpoint;
 use lfmq_core::{
@@ -37,7 +38,8 @@ impl<'a> Rounded<'a> {
     }
 
     /// Writes `model.onnx` and its data.
-    pub fn export(&self, options: OnnxOptions, folder: &Path) {
+    pub fn export(&self, mut options: OnnxOptions, folder: &Path) {
+        options.name = Some("model".to_owned());
         let exporter = OnnxExporter { options };
         let plan = exporter.plan(&ExportJob { source: self.source, plan: &self.plan, stem: "x" }).unwrap();
         let open = |name: &str, bytes| {

@@ -61,6 +61,14 @@ pub enum ExecError {
     /// A weight could not be read while running. The session is of no use until it is reset.
     #[error(transparent)]
     Read(#[from] SourceError),
+    /// The runtime of somebody else that computes here failed. The session is of no use until it is reset.
+    #[error("{runtime}: {why}")]
+    Runtime {
+        /// Its name and version.
+        runtime: String,
+        /// What it says.
+        why: String,
+    },
 }
 
 /// For which of the fed positions logits are wanted.
@@ -91,6 +99,28 @@ pub trait Executor: Send + Sync {
         None
     }
 
+    /// Whether tokens fed in several pieces give the bits they give in one. Not so where the arithmetic of the format
+    /// looks at all tokens of a run at once.
+    fn divisible(&self) -> bool {
+        true
+    }
+
+    /// Whether with [`Activation::F32`] nothing but the weights is rounded. A graph may spell roundings out.
+    fn exact(&self) -> bool {
+        true
+    }
+
+    /// Runs `tokens` as a fresh sequence and shows values on the way to the logits, `[tokens, width]` each, with what they
+    /// are called: an interpreter shows all floats that arise, a checkpoint its residual stream after each layer.
+    /// `false`: it has none to show.
+    ///
+    /// # Errors
+    /// Those of a session.
+    fn trace(&self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<bool, Fault> {
+        let _ = (tokens, seen);
+        Ok(false)
+    }
+
     /// A fresh sequence with room for `positions` tokens.
     ///
     /// # Errors
@@ -99,14 +129,20 @@ pub trait Executor: Send + Sync {
 }
 
 /// One tensor as an artifact stores it. A stack of experts is told apart into its experts.
+///
+/// Formats that hold a graph (ONNX, TFLite) know what is computed with a tensor but not what it is in the model. Their
+/// readers leave `id` out and give the name; exporters name what they write after the checkpoint's tensors
+/// ([`SourceTensor::name`](crate::SourceTensor::name), see also [`stack_name`]), and `verify` finds `id` by it.
 #[derive(Clone, Debug, Serialize)]
 pub struct StoredTensor {
-    /// What it is.
+    /// What it is; `None` where only the name can tell.
     #[serde(skip)]
-    pub id: TensorId,
-    /// Its name in the artifact.
+    pub id: Option<TensorId>,
+    /// Its name in the artifact, without what tells codes and scales apart: one tensor is one entry, however many
+    /// pieces of the file hold it. In a format without `id` the checkpoint's name of it.
     pub name: String,
-    /// The scheme or float type it is stored in, in the words of recipes, e.g. `q4_k`.
+    /// The scheme or float type it is stored in, in the words of recipes, e.g. `q4_k`. Where a file tells no more than
+    /// the grid, any scheme on that grid (`int4-g32-zp`, `int8-row`): `verify` tries all that share it.
     pub scheme: String,
     /// Number of rows.
     pub rows: usize,
@@ -116,9 +152,38 @@ pub struct StoredTensor {
     pub bytes: u64,
 }
 
+/// Name of a stack of tensors, given the names of its members: what all begin with, the differing middles in braces,
+/// what all end with. A stack of `e.0.w1` and `e.1.w1` is `e.{0,1}.w1`. [`stack_members`] reads it back.
+#[must_use]
+pub fn stack_name(members: &[&str]) -> String {
+    let Some((first, rest)) = members.split_first() else { return String::new() };
+    let common = |same: &dyn Fn(&str, &str) -> usize| rest.iter().map(|m| same(first, m)).min().unwrap_or(0);
+    let start = common(&|a, b| a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum());
+    let shortest = members.iter().map(|m| m.len()).min().unwrap_or(0);
+    let back = |a: &str, b: &str| -> usize {
+        a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum()
+    };
+    let mut end = common(&back).min(shortest - start);
+    while !first.is_char_boundary(first.len() - end) {
+        end -= 1;
+    }
+    let middles: Vec<&str> = members.iter().map(|m| &m[start..m.len() - end]).collect();
+    format!("{}{{{}}}{}", &first[..start], middles.join(","), &first[first.len() - end..])
+}
+
+/// The members of a stack by its name, in order; a name without braces stands for itself.
+#[must_use]
+pub fn stack_members(name: &str) -> Vec<String> {
+    let parts = name.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
+    match parts {
+        None => vec![name.to_owned()],
+        Some((head, (middles, tail))) => middles.split(',').map(|m| format!("{head}{m}{tail}")).collect(),
+    }
+}
+
 /// The weights of an artifact as the values they stand for.
 pub trait Weights: Sync {
-    /// All tensors.
+    /// All tensors that the artifact computes with. What merely lies in the file is none.
     fn tensors(&self) -> &[StoredTensor];
 
     /// Rows `rows` of tensor `index` decoded to f32 `[rows, cols]`.
@@ -146,5 +211,26 @@ pub trait Session: Send {
     /// empty for a dense model.
     fn routes(&self) -> &[Vec<Vec<u16>>] {
         &[]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{stack_members, stack_name};
+
+    #[test]
+    fn stacks_are_named_after_their_members() {
+        for (members, name) in [
+            (vec!["e.0.w1", "e.1.w1"], "e.{0,1}.w1"),
+            (vec!["e.0.w1", "e.0.w3", "e.1.w1", "e.1.w3", "e.10.w1"], "e.{0.w1,0.w3,1.w1,1.w3,10.w1}"),
+            (vec!["aa", "aaa"], "aa{,a}"),
+            (vec!["één", "één2"], "één{,2}"),
+        ] {
+            assert_eq!(stack_name(&members), name);
+            assert_eq!(stack_members(name), members);
+        }
+        assert_eq!(stack_members("plain.weight"), ["plain.weight"]);
+        assert_eq!(stack_members("open{brace"), ["open{brace"]);
+        assert_eq!(stack_members(&stack_name(&["one"])), ["one"]);
     }
 }

@@ -61,6 +61,11 @@ pub trait ExportPlan: Sync {
     /// The files with their exact sizes.
     fn files(&self) -> &[PlannedFile];
 
+    /// The runtimes that read the files, each with the oldest version that does; empty where the format has no say.
+    fn runtimes(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+
     /// Stored bytes of tensor `index` of the source, padding excluded.
     fn tensor_bytes(&self, index: usize) -> u64;
 

@@ -19,7 +19,9 @@ mod spec;
 
 pub use artifact::{Artifact, ArtifactFile};
 pub use dtype::DType;
-pub use execute::{Activation, ExecError, Executor, Facts, Session, StoredTensor, Want, Weights};
+pub use execute::{
+    Activation, ExecError, Executor, Facts, Session, StoredTensor, Want, Weights, stack_members, stack_name,
+};
 pub use export::{ExportJob, ExportPlan, Exporter, Holds, PlannedFile, Sink};
 pub use fault::{Classify, Fault, Kind};
 pub use grid::{FloatKind, Grid, Layout, ScaleKind, Zero};

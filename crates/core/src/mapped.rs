@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 /// The bytes of a file, read by the operating system as they are touched.
@@ -34,6 +34,21 @@ impl Mapped {
         Ok(Self { path: path.to_owned(), map })
     }
 
+    /// Gives the memory under `range` back to the system: for bytes that were read and copied. They are read from the
+    /// file again if they are touched once more. A hint, without effect where the system knows none or `range` is empty
+    /// or not inside the file.
+    pub fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Some(map) = self.map.as_ref().filter(|map| range.start < range.end && range.end <= map.len()) {
+            // SAFETY: the map is private, of a file, and never written, so a dropped page comes back with the same
+            // bytes. Whoever holds a slice of it meanwhile only waits for the file.
+            // That it fails changes nothing but the memory in use.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
     /// The file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -46,5 +61,34 @@ impl Deref for Mapped {
 
     fn deref(&self) -> &[u8] {
         self.map.as_deref().unwrap_or(&[])
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Resident bytes of mapped files.
+    fn resident() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("RssFile:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    }
+
+    #[test]
+    fn released_bytes_leave_memory_and_come_back() {
+        const SIZE: usize = 16 << 20;
+        let path = std::env::temp_dir().join(format!("lfmq-mapped-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..SIZE).map(|i| (i / 4096) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let map = Mapped::open(&path).unwrap();
+        let before = resident();
+        assert_eq!(map[..], bytes[..]);
+        assert!(resident() >= before + SIZE as u64 / 2, "reading brought the file in");
+        map.release(SIZE..SIZE + 1);
+        map.release(0..SIZE - 5);
+        assert!(resident() < before + SIZE as u64 / 2, "it is out again");
+        assert_eq!(map[..], bytes[..]);
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -233,6 +233,14 @@ impl Linear for BlockLinear {
                     Ok(())
                 })
             }
+            // One token would cost more in writing weights out than in using them.
+            (kind, Activation::F32) if n == 1 => by_panels(n, weights.rows(), out, |rows, part| {
+                match kind {
+                    BlockKind::Of32 => kernels.single_b32(x.values(), &weights.strips32(&rows), part),
+                    BlockKind::Of256 { .. } => kernels.single_b256(x.values(), &weights.strips256(&rows), part),
+                }
+                Ok(())
+            }),
             (_, Activation::F32) => by_panels(n, weights.rows(), out, |rows, part| {
                 with_scratch(rows.len() * weights.cols(), |w| {
                     self.widen(rows.clone(), w);

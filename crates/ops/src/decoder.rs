@@ -217,6 +217,26 @@ impl<'w> Decoder<'w> {
         Ok(x)
     }
 
+    /// Runs `tokens` as a fresh sequence and shows the residual stream `[tokens, hidden]` after the embedding and after
+    /// each layer, with what it is called.
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub fn trace(&self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<(), ExecError> {
+        let step = Step::new(&self.config, self.kernels, 0, tokens.len());
+        let mut x = self.embed(tokens)?;
+        seen("the embedding", &x);
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.forward(&step, &mut x, &mut layer.state(&self.config))?;
+            let kind = match layer.mixer {
+                Mixer::Conv(_) => "short convolution",
+                Mixer::Attention(_) => "attention",
+            };
+            seen(&format!("layer {index} ({kind})"), &x);
+        }
+        Ok(())
+    }
+
     /// The embedding row of a token.
     pub(crate) fn row(&self, token: u32) -> Result<usize, ExecError> {
         let vocab = self.config.vocab;

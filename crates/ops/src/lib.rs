@@ -33,5 +33,5 @@ pub use linear::{Embedding, F32Linear, Linear};
 pub use moe::Moe;
 pub use packed::{BlockKind, Form};
 pub use panels::{by_panels, by_tiles, with_scratch};
-pub use route::Routing;
+pub use route::{Gate, Routing};
 pub use session::DecoderSession;

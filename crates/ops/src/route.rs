@@ -2,12 +2,27 @@
 
 use lfmq_kernels::Kernels;
 
+/// What the score of an expert is, and what of it weighs. The last two are what runtimes have mistaken the first for;
+/// with them a verifier recognises the mistake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gate {
+    /// The sigmoid of its logit; the bias takes part in the selection only. What the model family does.
+    #[default]
+    Sigmoid,
+    /// Its share in the softmax over all logits; the bias takes part in the selection only.
+    Softmax,
+    /// The sigmoid and the bias, for selection and weights alike.
+    BiasedSigmoid,
+}
+
 /// How a mixture layer turns router logits into experts and weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Routing {
+    /// What scores are.
+    pub gate: Gate,
     /// Experts per token K, at most the number of experts.
     pub top_k: usize,
-    /// Added to the sigmoids for the *selection* only, `[experts]`.
+    /// Added to the scores, `[experts]`; with [`Gate::Sigmoid`] for the *selection* only.
     pub bias: Option<Vec<f32>>,
     /// Whether the K weights are divided by their sum + 1e-6.
     pub norm_top_k: bool,
@@ -17,9 +32,12 @@ pub struct Routing {
 
 impl Routing {
     /// The experts of one token and their weights, in ascending order of expert. `logits [experts]` are the router's
-    /// outputs and become their sigmoids. Of equal candidates the lowest index is chosen.
+    /// outputs and become their scores. Of equal candidates the lowest index is chosen.
     pub fn choose(&self, logits: &mut [f32], kernels: &Kernels) -> Vec<(u16, f32)> {
-        (kernels.sigmoid_f32)(logits);
+        match self.gate {
+            Gate::Sigmoid | Gate::BiasedSigmoid => (kernels.sigmoid_f32)(logits),
+            Gate::Softmax => (kernels.softmax_f32)(logits),
+        }
         let score = |e: usize| match &self.bias {
             Some(bias) => logits[e] + bias.get(e).copied().unwrap_or(0.0),
             None => logits[e],
@@ -34,7 +52,11 @@ impl Routing {
                 taken[best] = true;
             }
         }
-        let mut chosen: Vec<(u16, f32)> = (0u16..).zip(logits.iter()).map(|(e, s)| (e, *s)).collect();
+        let weight = |e: u16| {
+            let e = usize::from(e);
+            if self.gate == Gate::BiasedSigmoid { score(e) } else { logits[e] }
+        };
+        let mut chosen: Vec<(u16, f32)> = (0u16..).take(logits.len()).map(|e| (e, weight(e))).collect();
         chosen.retain(|(e, _)| taken[usize::from(*e)]);
         if self.norm_top_k {
             let sum = chosen.iter().fold(0.0, |sum, (_, w)| sum + w) + 1e-6;

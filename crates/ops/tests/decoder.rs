@@ -5,7 +5,7 @@ use lfmq_core::{Session, Want};
 use lfmq_kernels::Kernels;
 use lfmq_ops::attention::Attention;
 use lfmq_ops::conv::ShortConv;
-use lfmq_ops::{Decoder, DecoderConfig, DenseFfn, F32Linear, Ffn, Layer, Linear, Mixer, Moe, OpsError, Routing};
+use lfmq_ops::{Decoder, DecoderConfig, DenseFfn, F32Linear, Ffn, Gate, Layer, Linear, Mixer, Moe, OpsError, Routing};
 use std::sync::Arc;
 
 const HIDDEN: usize = 32;
@@ -72,7 +72,13 @@ fn layers(seed: &mut u32) -> Vec<Layer<'static>> {
         ffn_norm: norm(seed, HIDDEN),
         ffn: Ffn::Moe(Moe {
             router: matrix(seed, 6, HIDDEN),
-            routing: Routing { top_k: 2, bias: Some(noise(seed, 6, 0.2)), norm_top_k: true, scale: 1.5 },
+            routing: Routing {
+                gate: Gate::Sigmoid,
+                top_k: 2,
+                bias: Some(noise(seed, 6, 0.2)),
+                norm_top_k: true,
+                scale: 1.5,
+            },
             experts: (0..6).map(|_| ffn(seed, 16)).collect(),
         }),
     };

@@ -4,7 +4,7 @@ use lfmq_kernels::Kernels;
 use lfmq_ops::conv::{add_bias, short_conv};
 use lfmq_ops::norm::rms_norm;
 use lfmq_ops::rope::{Rotation, inverse_frequencies};
-use lfmq_ops::{Routing, by_panels};
+use lfmq_ops::{Gate, Routing, by_panels};
 
 /// Numbers without a pattern that a wrong index could hide behind.
 fn noise(seed: u32, n: usize) -> Vec<f32> {
@@ -101,7 +101,7 @@ fn routing_selects_by_bias_and_weighs_without_it() {
         weights: Vec<f64>,
     }
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let plain = |top_k| Routing { top_k, bias: None, norm_top_k: false, scale: 1.0 };
+    let plain = |top_k| Routing { gate: Gate::Sigmoid, top_k, bias: None, norm_top_k: false, scale: 1.0 };
     let (a, b) = (sigmoid(2.0), sigmoid(1.0));
     let cases = [
         Case {
@@ -138,6 +138,22 @@ fn routing_selects_by_bias_and_weighs_without_it() {
             logits: [-14.0, -15.0, -16.0, -17.0],
             experts: vec![0],
             weights: vec![sigmoid(-14.0) / (sigmoid(-14.0) + 1e-6)],
+        },
+        Case {
+            what: "a softmax over all experts, the bias selecting",
+            routing: Routing { gate: Gate::Softmax, bias: Some(vec![0.0, 9.0, 0.0, 0.0]), ..plain(2) },
+            logits: [2.0, -1.0, 1.0, 0.0],
+            experts: vec![0, 1],
+            weights: [2.0f64, -1.0]
+                .map(|l| l.exp() / [2.0f64, -1.0, 1.0, 0.0].map(f64::exp).iter().sum::<f64>())
+                .to_vec(),
+        },
+        Case {
+            what: "a bias that weighs too",
+            routing: Routing { gate: Gate::BiasedSigmoid, bias: Some(vec![0.0, 9.0, 0.0, 0.0]), ..plain(2) },
+            logits: [2.0, -1.0, 1.0, 0.0],
+            experts: vec![0, 1],
+            weights: vec![a, sigmoid(-1.0) + 9.0],
         },
         Case {
             what: "NaN is chosen last",

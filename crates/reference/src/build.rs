@@ -5,13 +5,15 @@ use lfmq_core::{Ffn as FfnKind, Mixer as MixerKind, ModelSpec, MoeSpec, TensorId
 use lfmq_kernels::Kernels;
 use lfmq_ops::attention::Attention;
 use lfmq_ops::conv::ShortConv;
-use lfmq_ops::{Decoder, DecoderConfig, DenseFfn, Ffn, Layer, Linear, Mixer, Moe, Routing};
+use lfmq_ops::{Decoder, DecoderConfig, DenseFfn, Ffn, Gate, Layer, Linear, Mixer, Moe, Routing};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The forward pass over `source`, every router's rule passed through `rule`.
 pub(crate) fn decoder<'a>(
     source: &'a dyn TensorSource,
     kernels: &'static Kernels,
+    rule: fn(Routing) -> Routing,
 ) -> Result<Decoder<'a>, ReferenceError> {
     let (parts, spec) = (Parts::new(source), source.spec());
     parts.check()?;
@@ -19,7 +21,8 @@ pub(crate) fn decoder<'a>(
     let head: Arc<dyn Linear + 'a> =
         if spec.tied { embedding.clone() } else { parts.matrix(TensorId::global(R::Head))? };
     let layers = (0u16..).zip(&spec.layers);
-    let layers: Result<Vec<_>, _> = layers.map(|(index, layer)| Part { parts: &parts, index }.layer(layer)).collect();
+    let layers: Result<Vec<_>, _> =
+        layers.map(|(index, layer)| Part { parts: &parts, index, rule }.layer(layer)).collect();
     let norm = parts.vector(TensorId::global(R::FinalNorm))?;
     Decoder::new(config(spec), embedding, layers?, norm, head, kernels)
         .map_err(|source| ReferenceError::Unfit { model: parts.model(), source })
@@ -99,6 +102,7 @@ impl<'a> Parts<'a> {
 struct Part<'p, 'a> {
     parts: &'p Parts<'a>,
     index: u16,
+    rule: fn(Routing) -> Routing,
 }
 
 impl<'a> Part<'_, 'a> {
@@ -158,14 +162,16 @@ impl<'a> Part<'_, 'a> {
 
     fn mixture(&self, moe: &MoeSpec) -> Result<Moe<'a>, ReferenceError> {
         let expert = |e| self.ffn(R::ExpertGate(e), R::ExpertUp(e), R::ExpertDown(e));
+        let routing = Routing {
+            gate: Gate::Sigmoid,
+            top_k: moe.top_k,
+            bias: moe.use_bias.then(|| self.vector(R::RouterBias)).transpose()?,
+            norm_top_k: moe.norm_top_k,
+            scale: moe.scale,
+        };
         Ok(Moe {
             router: self.matrix(R::Router)?,
-            routing: Routing {
-                top_k: moe.top_k,
-                bias: moe.use_bias.then(|| self.vector(R::RouterBias)).transpose()?,
-                norm_top_k: moe.norm_top_k,
-                scale: moe.scale,
-            },
+            routing: (self.rule)(routing),
             experts: (0u16..).take(moe.experts).map(expert).collect::<Result<_, _>>()?,
         })
     }

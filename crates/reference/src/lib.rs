@@ -5,11 +5,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod ahead;
 mod build;
 mod error;
+mod misrouting;
 mod streamed;
 
+pub use ahead::Ahead;
 pub use error::ReferenceError;
+pub use misrouting::Misrouting;
 pub use streamed::Streamed;
 
 use lfmq_core::{Activation, Executor, Facts, Family, Fault, ModelSpec, Session, TensorSource};
@@ -29,7 +33,20 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// When a tensor is missing, has another shape than the model's, or cannot be read.
     pub fn open(source: &'a dyn TensorSource, kernels: &'static Kernels) -> Result<Self, ReferenceError> {
-        let decoder = build::decoder(source, kernels)?;
+        let decoder = build::decoder(source, kernels, |routing| routing)?;
+        Ok(Self { source, decoder, facts: facts(source, kernels) })
+    }
+
+    /// The same with a mistake in every router: what an artifact that makes it would say.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn misrouted(
+        source: &'a dyn TensorSource,
+        kernels: &'static Kernels,
+        mistake: Misrouting,
+    ) -> Result<Self, ReferenceError> {
+        let decoder = build::decoder(source, kernels, mistake.rule())?;
         Ok(Self { source, decoder, facts: facts(source, kernels) })
     }
 
@@ -47,6 +64,11 @@ impl Executor for Reference<'_> {
 
     fn spec(&self) -> Option<&ModelSpec> {
         Some(self.source.spec())
+    }
+
+    fn trace(&self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<bool, Fault> {
+        self.decoder.trace(tokens, seen)?;
+        Ok(true)
     }
 
     fn session(&self, positions: usize) -> Result<Box<dyn Session + '_>, Fault> {

@@ -2,10 +2,12 @@
 //! however many threads there are and whatever the kernel rung, the bits must be the same.
 
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{ExecError, Executor, Want};
+use lfmq_core::{ExecError, Executor, ModelSpec, SourceError, SourceTensor, TensorId, TensorSource, Want};
 use lfmq_kernels::Kernels;
-use lfmq_reference::Reference;
+use lfmq_reference::{Ahead, Reference};
 use lfmq_testkit::golden::{self, Golden};
+use std::ops::Range;
+use std::sync::Mutex;
 
 /// The largest difference to transformers that counts as rounding; its own modes differ by 1e-5 among themselves.
 const TOLERANCE: f32 = 1e-4;
@@ -102,6 +104,94 @@ fn wanted_positions_reset_and_routes() {
             let k = spec.moe.as_ref().unwrap().top_k;
             assert!(layer.iter().all(|t| t.len() == k && t.is_sorted() && t.iter().all(|e| usize::from(*e) < 64)));
         }
+    }
+}
+
+/// `[mixture layer][token][K]`, as a session tells them after a feed.
+type Routes = Vec<Vec<Vec<u16>>>;
+
+/// Bits of the logits, and routes a piece, of sequences fed in pieces; one session for all.
+fn fed(executor: &dyn Executor, sequences: &[Vec<u32>], pieces: &[usize]) -> Vec<(Vec<u32>, Vec<Routes>)> {
+    let mut session = executor.session(sequences.iter().map(Vec::len).max().unwrap()).unwrap();
+    let mut all = Vec::new();
+    for sequence in sequences {
+        session.reset();
+        let (mut out, mut routes, mut rest) = (Vec::new(), Vec::new(), &sequence[..]);
+        for (i, piece) in pieces.iter().chain([&usize::MAX]).enumerate() {
+            let (now, later) = rest.split_at((*piece).min(rest.len()));
+            session.feed(now, if i == 0 { Want::From(1) } else { Want::All }, &mut out).unwrap();
+            routes.push(session.routes().to_vec());
+            rest = later;
+        }
+        assert_eq!(session.position(), sequence.len());
+        all.push((bits(&out), routes));
+    }
+    all
+}
+
+#[test]
+fn what_is_run_ahead_has_the_same_bits() {
+    for (golden, checkpoint) in cases() {
+        let reference = Reference::open(&checkpoint, Kernels::best()).unwrap();
+        let id = |i: usize| golden.ids[i % golden.ids.len()];
+        // Of different lengths, two with a common start, one longer than a chunk.
+        let mut known: Vec<Vec<u32>> = [9, 5, 520].iter().map(|n| (0..*n).map(id).collect()).collect();
+        known.push(known[0].iter().rev().copied().collect());
+        // Partly known, unknown from the start on, known again.
+        let mut asked = known.clone();
+        asked.push([&known[0][..6], &[id(1), id(0), id(1)]].concat());
+        asked.insert(0, (0..7).map(|i| id(i + 3)).collect());
+        let expected = fed(&reference, &asked, &[4, 2]);
+        for limit in [usize::MAX, 1] {
+            let ahead = Ahead::within(&reference, known.iter().map(Vec::as_slice), limit);
+            if limit > 1 {
+                ahead.prepare(&lfmq_core::Silent).unwrap();
+            }
+            assert!(fed(&ahead, &asked, &[4, 2]) == expected, "{}, at most {limit} bytes", golden.name);
+        }
+    }
+}
+
+#[test]
+fn running_ahead_reads_each_weight_once_a_batch() {
+    let (_, checkpoint) = cases().remove(0);
+    let counted = Counted { source: &checkpoint, reads: Mutex::default() };
+    let reference = Reference::open(&counted, Kernels::best()).unwrap();
+    let sequences: Vec<Vec<u32>> = (0..6).map(|i| (1..9).map(|t| t + i).collect()).collect();
+    let ahead = Ahead::new(&reference, sequences.iter().map(Vec::as_slice));
+    counted.reads.lock().unwrap().clear();
+    ahead.prepare(&lfmq_core::Silent).unwrap();
+    // Once a tensor is left for another of the same kind in a later layer, it is not touched again.
+    let layers: Vec<u16> = counted.reads.lock().unwrap().iter().filter_map(|id| id.layer).collect();
+    assert!(layers.is_sorted() && !layers.is_empty(), "a layer was gone back to");
+}
+
+/// A checkpoint that notes which tensors are read, in order.
+struct Counted<'a> {
+    source: &'a Checkpoint,
+    reads: Mutex<Vec<TensorId>>,
+}
+
+impl TensorSource for Counted<'_> {
+    fn spec(&self) -> &ModelSpec {
+        self.source.spec()
+    }
+
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn tensors(&self) -> &[SourceTensor] {
+        self.source.tensors()
+    }
+
+    fn read_rows(&self, index: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), SourceError> {
+        self.reads.lock().unwrap().push(self.source.tensors()[index].id);
+        self.source.read_rows(index, rows, out)
+    }
+
+    fn sidecar(&self, name: &str) -> Option<&[u8]> {
+        self.source.sidecar(name)
     }
 }
 

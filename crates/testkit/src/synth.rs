@@ -35,6 +35,8 @@ pub enum Size {
     B1_2,
     /// LFM2-8B-A1B.
     B8A1,
+    /// Its first eight layers, for machines that have not 30 GB to spare.
+    B8A1Third,
     /// As [`Kind::Dense`].
     Tiny,
     /// As [`Kind::Moe`].
@@ -43,11 +45,12 @@ pub enum Size {
 
 impl Size {
     /// All of them with the words they are called by.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("230M", Self::M230),
         ("350M", Self::M350),
         ("1.2B", Self::B1_2),
         ("8B-A1B", Self::B8A1),
+        ("8B-A1B-third", Self::B8A1Third),
         ("tiny", Self::Tiny),
         ("tiny-moe", Self::TinyMoe),
     ];
@@ -75,6 +78,7 @@ impl Size {
                 moe: Some(Moe { experts: 32, width: 1792, dense: 2 }),
                 ..real(2048, 32, 7168)
             },
+            Self::B8A1Third => Shape { layers: 8, attention: &[2, 6], ..Self::B8A1.shape() },
             Self::Tiny => Kind::Dense.shape(),
             Self::TinyMoe => Kind::Moe.shape(),
         }
@@ -91,7 +95,7 @@ impl Size {
             Self::M230 => dense(2560, false),
             Self::M350 => dense(6656, true),
             Self::B1_2 => dense(12_288, true),
-            Self::B8A1 => shape.moe_config().unwrap_or_default(),
+            Self::B8A1 | Self::B8A1Third => shape.moe_config().unwrap_or_default(),
             Self::Tiny => return kit::config(Kind::Dense),
             Self::TinyMoe => return kit::config(Kind::Moe),
         };

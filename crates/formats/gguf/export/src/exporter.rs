@@ -154,6 +154,11 @@ impl ExportPlan for GgufPlan {
         &self.files
     }
 
+    fn runtimes(&self) -> Vec<(&'static str, &'static str)> {
+        // The first build that runs every model of the family, mixtures of experts included.
+        vec![("llama.cpp", "b6709")]
+    }
+
     fn tensor_bytes(&self, index: usize) -> u64 {
         self.layout.places.get(index).map_or(0, |place| place.row_bytes * place.rows as u64)
     }

@@ -1,3 +1,4 @@
+use crate::bank::{self, Bank};
 use crate::inspect::{Inspection, frame};
 use crate::shards::{Shards, at};
 use crate::tensors::Table;
@@ -6,7 +7,7 @@ use lfmq_core::{Activation, Executor, Facts, Fault, ModelSpec, Session, Weights}
 use lfmq_kernels::Kernels;
 use lfmq_ops::Decoder;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// How to run a file.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +22,17 @@ pub struct Options {
 
 /// An opened GGUF model: its frame checked, its weights still on disk until the first session is asked for.
 pub struct Gguf {
+    pub(crate) file: Arc<File>,
+    facts: Facts,
+    decoder: OnceLock<Decoder<'static>>,
+}
+
+/// What weights are read from, for as long as anything may still be read.
+pub(crate) struct File {
     pub(crate) shards: Shards,
     pub(crate) table: Table,
     pub(crate) options: Options,
-    facts: Facts,
-    decoder: OnceLock<Decoder<'static>>,
+    pub(crate) bank: Bank,
 }
 
 impl Gguf {
@@ -35,6 +42,15 @@ impl Gguf {
     /// # Errors
     /// See [`RunError`]; the file and the key or tensor are named.
     pub fn open(path: &Path, options: Options) -> Result<Self, RunError> {
+        Self::open_within(path, options, bank::ROOM)
+    }
+
+    /// The same with at most `experts` bytes of experts laid out at a time. Where all of them fit they are laid out with
+    /// everything else; else when a token is routed to them, in place of those not used for longest.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: &Path, options: Options, experts: u64) -> Result<Self, RunError> {
         let shards = Shards::open(path)?;
         let table = Table::read(&shards)?;
         let spec = &table.spec;
@@ -51,13 +67,14 @@ impl Gguf {
             threads: rayon::current_num_threads(),
             experts: spec.moe.map_or(0, |m| m.experts),
         };
-        Ok(Self { shards, table, options, facts, decoder: OnceLock::new() })
+        let file = Arc::new(File { shards, table, options, bank: Bank::new(experts) });
+        Ok(Self { file, facts, decoder: OnceLock::new() })
     }
 
     /// Oddities of the file that were accepted, each a sentence.
     #[must_use]
     pub fn notes(&self) -> &[String] {
-        &self.table.notes
+        &self.file.table.notes
     }
 
     /// The tokenizer the file carries; `None` when it has none.
@@ -65,7 +82,7 @@ impl Gguf {
     /// # Errors
     /// When a `tokenizer.*` key is not what it must be.
     pub fn vocabulary(&self) -> Result<Option<Vocabulary>, RunError> {
-        Vocabulary::read(&self.shards.keys()?).map_err(|e| at(self.shards.path(0), e))
+        Vocabulary::read(&self.file.shards.keys()?).map_err(|e| at(self.file.shards.path(0), e))
     }
 
     /// Keys and tensors for people.
@@ -73,7 +90,7 @@ impl Gguf {
     /// # Errors
     /// None in practice: what is listed was parsed when the file was opened.
     pub fn inspect(&self) -> Result<Inspection, RunError> {
-        frame(&self.shards)
+        frame(&self.file.shards)
     }
 
     /// The decoder, its weights read the first time it is asked for.
@@ -84,7 +101,7 @@ impl Gguf {
         if let Some(ready) = self.decoder.get() {
             return Ok(ready);
         }
-        let decoder = self.load()?;
+        let decoder = File::load(&self.file)?;
         Ok(self.decoder.get_or_init(|| decoder))
     }
 }
@@ -95,11 +112,16 @@ impl Executor for Gguf {
     }
 
     fn spec(&self) -> Option<&ModelSpec> {
-        Some(&self.table.spec)
+        Some(&self.file.table.spec)
     }
 
     fn weights(&self) -> Option<&dyn Weights> {
         Some(self)
+    }
+
+    fn trace(&self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<bool, Fault> {
+        self.decoder()?.trace(tokens, seen)?;
+        Ok(true)
     }
 
     fn session(&self, positions: usize) -> Result<Box<dyn Session + '_>, Fault> {

@@ -1,14 +1,17 @@
 //! From a file's bytes to a decoder: every weight decoded once into the layout its kernels read.
 
+use crate::RunError;
+use crate::bank::Expert;
 use crate::decode;
+use crate::gguf::File;
 use crate::half_linear::{Half, HalfLinear};
-use crate::{Gguf, RunError};
 use lfmq_core::{Ffn, Mixer, MoeSpec, TensorId, TensorRole as R};
 use lfmq_gguf_wire::{GgmlType, names};
 use lfmq_ops::attention::Attention;
 use lfmq_ops::conv::ShortConv;
 use lfmq_ops::{
-    BlockLinear, Decoder, DecoderConfig, DenseFfn, Embedding, F32Linear, Form, Layer, Linear, Moe, OpsError, Routing,
+    BlockLinear, Decoder, DecoderConfig, DenseFfn, Embedding, F32Linear, Form, Gate, Layer, Linear, Moe, OpsError,
+    Routing,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -18,14 +21,14 @@ use std::sync::Arc;
 const ROWS: usize = 64;
 
 /// A matrix in whichever form its type asks for.
-enum Matrix {
+pub(crate) enum Matrix {
     F32(Arc<F32Linear>),
     Half(Arc<HalfLinear>),
     Blocks(Arc<BlockLinear>),
 }
 
 impl Matrix {
-    fn linear(&self) -> Arc<dyn Linear> {
+    pub(crate) fn linear(&self) -> Arc<dyn Linear> {
         match self {
             Self::F32(m) => m.clone(),
             Self::Half(m) => m.clone(),
@@ -42,9 +45,9 @@ impl Matrix {
     }
 }
 
-impl Gguf {
-    /// Decodes the whole model.
-    pub(crate) fn load(&self) -> Result<Decoder<'static>, RunError> {
+impl File {
+    /// Decodes the whole model, or all of it but its experts.
+    pub(crate) fn load(self: &Arc<Self>) -> Result<Decoder<'static>, RunError> {
         let spec = &self.table.spec;
         let config = DecoderConfig {
             vocab: spec.vocab,
@@ -63,7 +66,7 @@ impl Gguf {
         Decoder::new(config, embedding.embedding(), layers, norm, head, self.options.kernels).map_err(|e| self.parts(e))
     }
 
-    fn layer(&self, layer: u16) -> Result<Layer<'static>, RunError> {
+    fn layer(self: &Arc<Self>, layer: u16) -> Result<Layer<'static>, RunError> {
         let spec = &self.table.spec;
         let id = |role| TensorId::layer(layer, role);
         let linear = |role| self.matrix(id(role)).map(|m| m.linear());
@@ -104,16 +107,20 @@ impl Gguf {
     /// llama.cpp divides the K weights by `max(sum, 6.1e-5)`, [`Routing`] by `sum + 1e-6` as the checkpoint's own code does.
     /// A trained router's best K sigmoids sum to one or more, so the weights differ by a millionth at most: nothing that
     /// drift could show.
-    fn mixture(&self, layer: u16, moe: &MoeSpec) -> Result<Moe<'static>, RunError> {
+    fn mixture(self: &Arc<Self>, layer: u16, moe: &MoeSpec) -> Result<Moe<'static>, RunError> {
         let id = |role| TensorId::layer(layer, role);
         let linear = |role| self.matrix(id(role)).map(|m| m.linear());
+        let experts = self.table.stored.iter().filter(|t| t.id.is_some_and(|id| id.role.expert().is_some()));
+        let later = self.bank.overflows(experts.map(|t| t.bytes).sum());
+        let part = |role| if later { self.expert(id(role)) } else { linear(role) };
         let expert = |e| {
             let (gate, up, down) = (R::ExpertGate(e), R::ExpertUp(e), R::ExpertDown(e));
-            Ok(DenseFfn { gate: linear(gate)?, up: linear(up)?, down: linear(down)? })
+            Ok(DenseFfn { gate: part(gate)?, up: part(up)?, down: part(down)? })
         };
         Ok(Moe {
             router: linear(R::Router)?,
             routing: Routing {
+                gate: Gate::Sigmoid,
                 top_k: moe.top_k,
                 bias: Some(self.vector(id(R::RouterBias))?),
                 norm_top_k: moe.norm_top_k,
@@ -134,14 +141,30 @@ impl Gguf {
         Ok(decoded.into_f32())
     }
 
+    /// A matrix that stays in the file until it is needed.
+    fn expert(self: &Arc<Self>, id: TensorId) -> Result<Arc<dyn Linear>, RunError> {
+        let (index, rows, cols) = self.shape(id)?;
+        Ok(Arc::new(Expert { file: self.clone(), index, rows, cols }))
+    }
+
     fn matrix(&self, id: TensorId) -> Result<Matrix, RunError> {
         let (index, rows, cols) = self.shape(id)?;
-        let ty = self.table.places.get(index).map(|p| p.ty);
-        match ty {
+        self.matrix_at(index, (rows, cols))
+    }
+
+    /// Tensor `index`, `[rows, cols]`, laid out for its kernels.
+    pub(crate) fn matrix_at(&self, index: usize, (rows, cols): (usize, usize)) -> Result<Matrix, RunError> {
+        let place = self.table.places.get(index);
+        let matrix = match place.map(|p| p.ty) {
             Some(GgmlType::F16) => self.half(index, (rows, cols), Half::F16),
             Some(GgmlType::BF16) => self.half(index, (rows, cols), Half::BF16),
             ty => self.decoded(index, (rows, cols), ty.and_then(decode::form)),
+        };
+        // Laid out in memory, it is not read from the file again: no second copy of the model.
+        if let Some(place) = place {
+            self.shards.release(place.shard, place.bytes.clone());
         }
+        matrix
     }
 
     fn half(&self, index: usize, (rows, cols): (usize, usize), half: Half) -> Result<Matrix, RunError> {

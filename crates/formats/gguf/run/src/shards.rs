@@ -54,6 +54,13 @@ impl Shards {
         self.files.first().map_or_else(|| Container::parse(&[]).map_err(|e| at(Path::new(""), e)), parse)
     }
 
+    /// Gives the memory under bytes of file `shard` back.
+    pub(crate) fn release(&self, shard: usize, bytes: std::ops::Range<usize>) {
+        if let Some(file) = self.files.get(shard) {
+            file.release(bytes);
+        }
+    }
+
     /// The bytes of file `shard`.
     pub(crate) fn bytes(&self, shard: usize) -> &[u8] {
         self.files.get(shard).map_or(&[], |f| f)

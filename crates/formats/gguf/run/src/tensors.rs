@@ -148,6 +148,6 @@ fn place(
         None => tensor.name().to_owned(),
     };
     let scheme = tensor.ty().name().to_ascii_lowercase();
-    let stored = StoredTensor { id, name, scheme, rows, cols, bytes: size as u64 };
+    let stored = StoredTensor { id: Some(id), name, scheme, rows, cols, bytes: size as u64 };
     Ok((stored, Place { shard, bytes: start..start + size, ty: tensor.ty() }))
 }

@@ -1,21 +1,22 @@
+use crate::gguf::File;
 use crate::{Gguf, RunError, decode};
 use lfmq_core::{Fault, StoredTensor, Weights};
 use std::ops::Range;
 
 impl Weights for Gguf {
     fn tensors(&self) -> &[StoredTensor] {
-        &self.table.stored
+        &self.file.table.stored
     }
 
     fn read_rows(&self, index: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Fault> {
-        let bytes = self.row_bytes(index, rows, out.len())?;
+        let bytes = self.file.row_bytes(index, rows, out.len())?;
         let values = decode::rows(bytes.0, bytes.1).into_f32();
         out.iter_mut().zip(values).for_each(|(to, from)| *to = from);
         Ok(())
     }
 }
 
-impl Gguf {
+impl File {
     /// The bytes of some rows of a tensor that shall fill `room` values.
     pub(crate) fn row_bytes(
         &self,

@@ -9,6 +9,7 @@ mod support;
 
 use lfmq_core::Activation::{F32, Runtime};
 use lfmq_core::{Executor, Want};
+use lfmq_gguf_run::Gguf;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -165,4 +166,38 @@ fn folder_from(variable: &str, test: &str) -> Option<PathBuf> {
         let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {variable} is not set");
     }
     value
+}
+
+#[test]
+fn experts_that_do_not_fit_change_no_bit() {
+    let path = micro("micro-moe-Q4_0");
+    let run = |experts: u64, threads: usize| -> Vec<u32> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let model = Gguf::open_within(&path, support::options(Runtime), experts).unwrap();
+            let (mut session, mut logits) = (model.session(64).unwrap(), Vec::new());
+            for part in [40, 1, 1, 6].iter().scan(0u32, |at, n| {
+                Some(
+                    (*at..{
+                        *at += n;
+                        *at
+                    })
+                        .collect::<Vec<_>>(),
+                )
+            }) {
+                session.feed(&part, Want::All, &mut logits).unwrap();
+            }
+            logits.into_iter().map(f32::to_bits).collect()
+        })
+    };
+    let all = run(u64::MAX, 1);
+    // No room at all, room for a few, and all but one.
+    let experts: u64 = {
+        let model = Gguf::open(&path, support::options(F32)).unwrap();
+        let tensors = model.weights().unwrap().tensors().iter();
+        tensors.filter(|t| t.id.is_some_and(|id| id.role.expert().is_some())).map(|t| t.bytes).sum()
+    };
+    for room in [0, experts / 5, experts - 1] {
+        assert!(run(room, 3) == all, "with room for {room} of {experts} bytes");
+    }
 }

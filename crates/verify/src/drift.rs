@@ -44,7 +44,7 @@ pub struct Drift {
     pub agreement: Agreement,
     /// Shift of the true token's probability.
     pub probability: ProbabilityShift,
-    /// Agreement of routers; `None` for a dense model or an executor that shows none.
+    /// Agreement of routers at the scored positions; `None` for a dense model or an executor that shows none.
     pub router: Option<RouterAgreement>,
     /// Greedy continuations.
     pub greedy: Option<Greedy>,
@@ -207,7 +207,6 @@ impl<'a> Pair<'a> {
         self.candidate_logits.clear();
         self.base.feed(tokens, want, &mut self.base_logits)?;
         self.candidate.feed(tokens, want, &mut self.candidate_logits)?;
-        self.tally.push(self.base.routes(), self.candidate.routes());
         Ok(())
     }
 
@@ -230,6 +229,9 @@ impl<'a> Pair<'a> {
             .zip(targets)
             .map(|((base, candidate), target)| score(base, candidate, *target))
             .collect();
+        let (base, candidate) = (self.base.routes(), self.candidate.routes());
+        self.tally.push(base, candidate);
+        self.tally.push_drift(base, candidate, &scored.iter().map(|s| s.kld).collect::<Vec<_>>());
         out.tokens.extend(scored);
         out.targets.extend_from_slice(targets);
         Ok(())

@@ -1,7 +1,7 @@
 //! A report for a comment on a change: verdicts first, then one line a finding.
 
 use crate::stats::Estimate;
-use crate::{Drift, DriftReport, GateReport, LatencyReport, TaskComparison, WeightReport};
+use crate::{Drift, DriftReport, EdgeReport, GateReport, LatencyReport, OracleReport, TaskComparison, WeightReport};
 use std::fmt::Write as _;
 
 pub(crate) fn render(report: &DriftReport) -> String {
@@ -31,6 +31,8 @@ pub(crate) fn render(report: &DriftReport) -> String {
     report.weights.iter().for_each(|w| weights(&mut out, w));
     report.tasks.iter().for_each(|t| tasks(&mut out, t));
     report.latency.iter().for_each(|l| latency(&mut out, l));
+    report.oracle.iter().for_each(|o| oracle(&mut out, o));
+    report.edge.iter().for_each(|e| edge(&mut out, e));
     if report.independent_oracle.is_none() {
         out += "\nNo other implementation took part in this run.\n";
     }
@@ -104,6 +106,13 @@ fn drift(out: &mut String, d: &Drift) {
     }
 }
 
+fn oracle(out: &mut String, o: &OracleReport) {
+    let _ = writeln!(out, "\n| our executor against {} | |\n|---|---|", cell(&o.runtime));
+    for (figure, value) in o.rows() {
+        let _ = writeln!(out, "| {figure} | {value} |");
+    }
+}
+
 fn weights(out: &mut String, w: &WeightReport) {
     let _ =
         writeln!(out, "\n{} tensors replay exactly, {} differ, {} not replayed\n", w.exact, w.differs, w.not_replayed);
@@ -132,6 +141,17 @@ fn tasks(out: &mut String, tasks: &[TaskComparison]) {
             t.won,
             t.p
         );
+    }
+}
+
+fn edge(out: &mut String, report: &EdgeReport) {
+    out.push_str("\n| edge | | figure | limit | verdict |\n|---|---|---|--:|---|\n");
+    for r in &report.rows {
+        let target = r.target.as_ref().map(|t| format!(" ({t})")).unwrap_or_default();
+        let verdict = r.verdict.map_or("no limit".to_owned(), |v| v.to_string());
+        let limit = r.limit.map(|l| format!("{l} {}", r.unit)).unwrap_or_default();
+        let cells = [format!("{}{target}", r.name), r.figure.clone(), limit, verdict];
+        let _ = writeln!(out, "| {} | {} |", r.family, cells.map(|c| cell(c.trim())).join(" | "));
     }
 }
 

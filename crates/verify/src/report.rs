@@ -1,6 +1,7 @@
 use crate::spec::SpecDifference;
 use crate::{
-    Drift, GateReport, LatencyReport, LlamaStatistics, Shard, TaskComparison, WeightReport, WindowDetail, Windows,
+    Drift, EdgeReport, GateReport, GraphReport, LatencyReport, LayerNoise, LlamaStatistics, OracleReport, Shard,
+    TaskComparison, Verdict, WeightReport, WindowDetail, Windows,
 };
 use lfmq_core::{ArtifactFile, Facts, StoredTensor};
 use serde::Serialize;
@@ -66,6 +67,19 @@ impl ArtifactFacts {
     }
 }
 
+/// Whether an artifact keeps the limits and the budget of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetVerdict {
+    /// Its name.
+    pub name: String,
+    /// What it stands for.
+    pub about: String,
+    /// FAIL if there is trouble.
+    pub verdict: Verdict,
+    /// Limits that are broken, in words.
+    pub trouble: Vec<String>,
+}
+
 /// Everything that was found out about an artifact. Holds no clock, host or path.
 ///
 /// Numbers that are not finite (an interval of a single window) are `null` in JSON.
@@ -87,10 +101,16 @@ pub struct DriftReport {
     pub text: Option<TextFacts>,
     /// Fields of the model's shape on which artifact and checkpoint differ; `None` if the artifact does not say.
     pub spec: Option<Vec<SpecDifference>>,
+    /// The graph against the forward pass over its own weights; absent where the format holds none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphReport>,
     /// The stored weights.
     pub weights: Option<WeightReport>,
     /// The predictions.
     pub drift: Option<Drift>,
+    /// The residual stream after each layer; absent where the artifact shows none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<LayerNoise>>,
     /// Predictions by the arithmetic of `llama-perplexity`, if asked for.
     pub llama_compatible: Option<LlamaStatistics>,
     /// Tasks.
@@ -99,8 +119,17 @@ pub struct DriftReport {
     pub latency: Option<LatencyReport>,
     /// An implementation other than ours that the executor was held against in this run; `null`: none was.
     pub independent_oracle: Option<String>,
+    /// The executor against that implementation on the same artifact; absent: not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oracle: Option<OracleReport>,
     /// The verdicts; `None` until judged.
     pub gates: Option<GateReport>,
+    /// What each of the targets it was built for says; absent where it was built for none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetVerdict>,
+    /// What a device does to it: memory within a target's budget, or the whole edge suite; absent: not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeReport>,
     /// Which part of the windows was scored; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -128,13 +157,18 @@ impl DriftReport {
             yardstick: yardstick.clone(),
             text: None,
             spec: None,
+            graph: None,
             weights: None,
             drift: None,
+            layers: None,
             llama_compatible: None,
             tasks: None,
             latency: None,
             independent_oracle: None,
+            oracle: None,
             gates: None,
+            targets: Vec::new(),
+            edge: None,
             shard: None,
             detail: None,
         }

@@ -17,9 +17,8 @@ pub struct SpecDifference {
 
 /// Every field on which `found` differs from `expected`.
 ///
-/// Left out is what formats have no room for: whether `head_dim` was spelled out, whether router weights are
-/// normalised and the factor after it (a runtime's fixed choice), further end-of-sequence ids and padding. Reals are
-/// compared as f32, the widest type that artifacts store them in.
+/// Left out is what formats have no room for: whether `head_dim` was spelled out, further end-of-sequence ids and
+/// padding. Reals are compared as f32, the widest type that artifacts store them in.
 #[must_use]
 pub fn compare(expected: &ModelSpec, found: &ModelSpec) -> Vec<SpecDifference> {
     let mut list = List(Vec::new());
@@ -107,6 +106,8 @@ impl List {
                 self.size("moe.top_k", e.top_k, f.top_k);
                 self.size("moe.width", e.width, f.width);
                 self.check("moe.use_bias", &e.use_bias, &f.use_bias);
+                self.check("moe.norm_top_k", &e.norm_top_k, &f.norm_top_k);
+                self.check("moe.scale", &e.scale, &f.scale);
             }
             (None, None) => {}
             (e, f) => {
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn every_shift_is_named() {
         type Change = (&'static str, fn(&mut ModelSpec));
-        let changes: [Change; 11] = [
+        let changes: [Change; 13] = [
             ("rope_theta", |s| s.rope_theta = 1e4),
             ("norm_eps", |s| s.norm_eps = 1e-6),
             ("heads", |s| s.heads = 8),
@@ -170,6 +171,8 @@ mod tests {
             ("layers[0].ffn", |s| s.layers[0].ffn = Ffn::Dense(64)),
             ("moe.top_k", |s| s.moe.as_mut().unwrap().top_k = 1),
             ("moe.use_bias", |s| s.moe.as_mut().unwrap().use_bias = false),
+            ("moe.norm_top_k", |s| s.moe.as_mut().unwrap().norm_top_k = false),
+            ("moe.scale", |s| s.moe.as_mut().unwrap().scale = 2.5),
             ("moe", |s| s.moe = None),
             ("tokens.eos", |s| s.tokens.eos = vec![2]),
         ];

@@ -135,9 +135,14 @@ fn routers_are_compared() {
     };
     let d = measure(&mixture(false), &mixture(true), &windows(), &DriftOptions::default(), &Silent).unwrap();
     let r = d.router.unwrap();
-    // 31 positions are fed, 15 of them odd: half of the set in common there.
-    assert!((r.overlap.value - (16.0 + 7.5) / 31.0).abs() < 1e-12);
-    assert!((r.layers[0].identical - 16.0 / 31.0).abs() < 1e-12);
+    // 15 positions are scored, 7 of them odd: half of the set in common there.
+    assert!((r.overlap.value - (8.0 + 3.5) / 15.0).abs() < 1e-12);
+    assert!((r.layers[0].identical - 8.0 / 15.0).abs() < 1e-12);
+    let windows = windows().count() as u64;
+    let (yardstick, candidate) = (vec![15, 15, 0, 0], vec![15, 8, 0, 7]);
+    let times = |load: Vec<u64>| load.into_iter().map(|n| n * windows).collect::<Vec<_>>();
+    let load = &r.load.unwrap()[0];
+    assert_eq!((&load.yardstick, &load.candidate), (&times(yardstick), &times(candidate)));
 }
 
 #[test]

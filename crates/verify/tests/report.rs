@@ -4,10 +4,12 @@ mod common;
 
 use common::{Memory, Table, noise, spec, tensors};
 use lfmq_core::{ArtifactFile, Executor, Fault, Silent};
+use lfmq_verify::edge::child::{ChildRun, End};
+use lfmq_verify::edge::{Bounds, accuracy, latency_rows, limits};
 use lfmq_verify::tasks::{self, Generate};
 use lfmq_verify::{
-    ArtifactFacts, DriftOptions, DriftReport, GateFile, LatencyOptions, TextFacts, Verdict, WindowOptions, Windows,
-    drift, latency, llama, spec as specs, weights,
+    ArtifactFacts, DriftOptions, DriftReport, EdgeReport, GateFile, LatencyOptions, LayerNoise, TextFacts, Verdict,
+    WindowOptions, Windows, drift, latency, llama, spec as specs, weights,
 };
 use serde_json::Value;
 
@@ -62,11 +64,42 @@ fn gates() -> GateFile {
     .unwrap()
 }
 
+fn oracle() -> lfmq_verify::OracleReport {
+    let text: Vec<u32> = (0..800).map(|i| (i * 7 + i / 5) % VOCAB as u32).collect();
+    let windows = Windows::cut(&text, Some(1), &WindowOptions { context: 32, ..WindowOptions::default() }).unwrap();
+    lfmq_verify::oracle::compare(&model(1.0), &model(1.02), &windows, &Silent).unwrap()
+}
+
+/// A row of every kind, and a run of every end.
+fn edge(report: &DriftReport) -> EdgeReport {
+    let bounds = Bounds { memory: Some(1 << 30), no_sockets: true, prompt: 8, decode: 2 };
+    let run = |end: End| ChildRun { bounds, share: 1.0, end };
+    let took = lfmq_verify::edge::run(&model(1.0), &bounds, 1.0).unwrap();
+    let ends = [
+        End::Finished { took },
+        End::OutOfMemory { why: "x".into() },
+        End::OpenedSocket,
+        End::Failed { why: "y".into() },
+    ];
+    let runs: Vec<ChildRun> = ends.into_iter().map(run).collect();
+    let budget = limits::MemoryBudget { target: "t".into(), limit: 1 << 30, context: 64 };
+    let mut rows: Vec<_> = runs.iter().map(|run| limits::memory(run, Some(&budget))).collect();
+    rows.push(limits::memory(&runs[0], None));
+    rows.extend(runs.iter().map(limits::offline));
+    let (latency, drift) = (report.latency.as_ref().unwrap(), report.drift.as_ref().unwrap());
+    rows.extend(latency_rows(latency, None));
+    rows.push(accuracy(drift, report.gates.as_ref().unwrap(), Some("t")));
+    EdgeReport { rows, runs }
+}
+
 #[test]
 fn a_report_validates_against_its_schema() {
     let schema: Value = serde_json::from_str(include_str!("../../../configs/schema/drift-report.schema.json")).unwrap();
     let mut full = report(1.02);
     full.judge(&gates(), &[]);
+    full.edge = Some(edge(&full));
+    full.oracle = Some(oracle());
+    full.layers = Some(vec![LayerNoise { name: "layer 0 (attention)".into(), sqnr_db: None, cosine: 1.0 }]);
     let mut bare = report(1.0);
     (bare.text, bare.spec, bare.weights, bare.drift, bare.llama_compatible) = (None, None, None, None, None);
     (bare.tasks, bare.latency) = (None, None);

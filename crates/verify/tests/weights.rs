@@ -140,7 +140,7 @@ fn made_with_importance_is_not_damage_and_replays_when_it_is_given() {
     let weights = |_: &TensorId, cols: usize| Some((0..cols).map(|c| if c % 7 == 0 { 50.0 } else { 0.1 }).collect());
     let mut artifact = source.clone();
     for (i, tensor) in source.stored.iter().enumerate() {
-        let importance: Option<Vec<f32>> = weights(&tensor.id, tensor.cols);
+        let importance: Option<Vec<f32>> = weights(&tensor.id.unwrap(), tensor.cols);
         artifact.values[i] = quantized(&source, i, importance.as_deref());
     }
     let without = report(&artifact, &source);
@@ -154,7 +154,7 @@ fn made_with_importance_is_not_damage_and_replays_when_it_is_given() {
 fn tensors_that_do_not_correspond_are_named() {
     let (source, mut artifact) = pair("q8_0");
     artifact.stored[0].rows = 4;
-    artifact.stored[1].id = TensorId::layer(7, artifact.stored[1].id.role);
+    artifact.stored[1].id = artifact.stored[1].id.map(|id| TensorId::layer(7, id.role));
     let report = report(&artifact, &source);
     let expected = [
         Mismatch::Missing { tensor: "t1".into() },
@@ -163,6 +163,26 @@ fn tensors_that_do_not_correspond_are_named() {
     ];
     assert_eq!(report.mismatches, expected);
     assert_eq!(report.findings().len(), 3);
+}
+
+#[test]
+fn names_alone_tell_what_a_tensor_is_and_the_grid_which_schemes_to_try() {
+    let (source, mut artifact) = pair("q4_0");
+    artifact.stored.iter_mut().for_each(|t| t.id = None);
+    artifact.stored.iter_mut().filter(|t| t.scheme == "q4_0").for_each(|t| t.scheme = "int4-g32".into());
+    let same = report(&artifact, &source);
+    assert_eq!((&same.replay, same.exact), (&ReplayVerdict::Exact, 6));
+    assert_eq!((same.tensors[2].scheme.as_str(), same.tensors[2].role), ("q4_0", "conv_out"));
+    artifact.values[3][5] += 0.25;
+    assert_eq!(report(&artifact, &source).replay, ReplayVerdict::Differs { tensors: vec!["t3".into()] });
+    // What nobody computes with is missing; what the checkpoint has no name for is told.
+    artifact.stored[1].name = "x".into();
+    let odd = report(&artifact, &source).mismatches;
+    assert_eq!(odd, [Mismatch::Missing { tensor: "t1".into() }, Mismatch::Unknown { tensor: "x".into() }]);
+    // Names of another program say nothing about damage.
+    artifact.stored.iter_mut().for_each(|t| t.name = format!("node_{}", t.name));
+    let strange = report(&artifact, &source);
+    assert!(matches!(strange.replay, ReplayVerdict::NotReplayable { .. }) && strange.findings().is_empty());
 }
 
 #[test]

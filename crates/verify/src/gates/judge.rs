@@ -1,19 +1,20 @@
 use super::{BitsClass, GateFile, GateReport, GateResult, Inconclusive, Limits, Verdict, WeightPolicy};
 use crate::stats::Estimate;
 use crate::weights::ReplayVerdict;
-use crate::{Drift, DriftReport, LatencyReport, TaskComparison, WeightReport};
+use crate::{Drift, DriftReport, GraphReport, LatencyReport, OracleReport, TaskComparison, WeightReport};
 use lfmq_core::StoredTensor;
 
 /// Findings that a note spells out.
 const NAMED: usize = 5;
 
 impl GateFile {
-    /// Judges `report`. `stored` are the artifact's tensors, from which the class follows; empty where the format tells
-    /// none, then the class is taken from bits per weight of the whole.
+    /// Judges `report`. `stored` are the artifact's tensors, identified, from which the class follows; where it is not
+    /// known what they are, the class is taken from bits per weight of the whole.
     #[must_use]
     pub fn judge(&self, report: &DriftReport, stored: &[StoredTensor]) -> GateReport {
         let whole = || BitsClass::of_bits(report.artifact.bits_per_weight);
-        self.judge_as(if stored.is_empty() { whole() } else { BitsClass::of(stored) }, report)
+        let known = stored.iter().any(|t| t.id.is_some());
+        self.judge_as(if known { BitsClass::of(stored) } else { whole() }, report)
     }
 
     /// Judges `report` by the limits of `class`.
@@ -21,8 +22,10 @@ impl GateFile {
     pub fn judge_as(&self, class: BitsClass, report: &DriftReport) -> GateReport {
         let limits = self.limits(class);
         let mut gates = vec![spec(report)];
+        gates.extend(report.graph.as_ref().map(graph));
         gates.extend(weights(&limits, report.weights.as_ref()));
         gates.extend(drift(&limits, report.drift.as_ref(), report.candidate.experts > 0));
+        gates.extend(report.oracle.as_ref().and_then(oracle));
         gates.extend(tasks(&limits, report.tasks.as_deref()));
         gates.extend(latency(&limits, report.latency.as_ref()));
         let verdict = overall(&gates);
@@ -107,6 +110,23 @@ fn spec(report: &DriftReport) -> GateResult {
     let said: Vec<String> =
         differences.iter().map(|d| format!("`{}` is {} instead of {}", d.field, d.found, d.expected)).collect();
     exact("spec", if said.is_empty() { Verdict::Pass } else { Verdict::Fail }, list(&said))
+}
+
+fn graph(report: &GraphReport) -> GateResult {
+    let verdict = if report.holds() { Verdict::Pass } else { Verdict::Fail };
+    GateResult {
+        name: "graph".to_owned(),
+        limit: Some(report.limit),
+        value: Some(report.error.max(report.error_in_pieces)),
+        bound: None,
+        verdict,
+        note: report.finding(),
+    }
+}
+
+fn oracle(report: &OracleReport) -> Option<GateResult> {
+    gate("oracle", Some(report.limit), Good::Below, Some(range(&report.kld.mean)))
+        .map(|g| GateResult { note: Some(format!("KLD of our executor from {}", report.runtime)), ..g })
 }
 
 fn weights(limits: &Limits, report: Option<&WeightReport>) -> Vec<GateResult> {

@@ -86,7 +86,8 @@ impl BitsClass {
     /// to 0.63 bits of scales, and presets give some tensors more.
     #[must_use]
     pub fn of(tensors: &[StoredTensor]) -> Self {
-        let inner = tensors.iter().filter(|t| t.id.layer.is_some() && t.id.role.quantizable());
+        let matrix = |t: &&StoredTensor| t.id.is_some_and(|id| id.layer.is_some() && id.role.quantizable());
+        let inner = tensors.iter().filter(matrix);
         let (bytes, weights) = inner.fold((0, 0), |(b, w), t| (b + t.bytes, w + (t.rows as u64) * (t.cols as u64)));
         if weights == 0 {
             return Self::Float;
@@ -130,7 +131,7 @@ mod tests {
 
     fn stored(bits: f64) -> StoredTensor {
         StoredTensor {
-            id: TensorId::layer(0, TensorRole::FfnUp),
+            id: Some(TensorId::layer(0, TensorRole::FfnUp)),
             name: String::new(),
             scheme: String::new(),
             rows: 64,
@@ -154,7 +155,7 @@ mod tests {
             (16.0, BitsClass::Float),
         ] {
             let mut embedding = stored(32.0);
-            embedding.id = TensorId::global(TensorRole::Embedding);
+            embedding.id = Some(TensorId::global(TensorRole::Embedding));
             assert_eq!(BitsClass::of(&[stored(bits), embedding]), class, "{bits}");
         }
         assert_eq!(BitsClass::of(&[]), BitsClass::Float);

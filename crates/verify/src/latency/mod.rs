@@ -119,6 +119,11 @@ impl Tokens {
     }
 }
 
+/// `n` random ids of the vocabulary, the same each time.
+pub(crate) fn random_tokens(executor: &dyn Executor, n: usize) -> Vec<u32> {
+    Tokens::new(executor, LatencyOptions::default().seed).take(n)
+}
+
 fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod divergence;
+mod experts;
 mod greedy;
 mod perplexity;
 mod probability;
@@ -10,6 +11,7 @@ mod token;
 
 pub use agreement::{Agreement, agreement};
 pub use divergence::{At, Divergence, Histogram, divergence};
+pub use experts::{Conspicuous, LayerLoad};
 pub use greedy::{Greedy, GreedyRun, argmax, first_divergence, greedy};
 pub use perplexity::{Perplexity, perplexity};
 pub use probability::{ProbabilityShift, probability_shift};

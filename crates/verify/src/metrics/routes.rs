@@ -1,3 +1,4 @@
+use super::experts::{Conspicuous, ExpertTally, LayerLoad};
 use crate::stats::Estimate;
 use serde::Serialize;
 
@@ -17,6 +18,12 @@ pub struct RouterAgreement {
     pub overlap: Estimate,
     /// One entry a mixture layer, in order.
     pub layers: Vec<LayerRoutes>,
+    /// How many tokens each expert got, by mixture layer; `None` in a report put together from parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<Vec<LayerLoad>>,
+    /// Experts whose tokens drift far more than the others of the layer, the worst first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conspicuous: Vec<Conspicuous>,
 }
 
 /// Collects routes window by window.
@@ -28,6 +35,7 @@ pub struct RouterTally {
     windows: Vec<Vec<(f64, u64, u64)>>,
     /// The same for the window at hand.
     open: Vec<(f64, u64, u64)>,
+    experts: ExpertTally,
 }
 
 impl RouterTally {
@@ -49,6 +57,12 @@ impl RouterTally {
                 tally.2 += 1;
             }
         }
+    }
+
+    /// Adds how far the candidate drifted, nats, after each token of that feed, for the experts that `base` chose and
+    /// `candidate`, if it shows any.
+    pub fn push_drift(&mut self, base: &[Vec<Vec<u16>>], candidate: &[Vec<Vec<u16>>], drift: &[f64]) {
+        self.experts.push(base, candidate, drift);
     }
 
     /// Ends a window.
@@ -74,7 +88,7 @@ impl RouterTally {
         &self.windows
     }
 
-    /// The agreement; `None` if nothing was routed.
+    /// The agreement; `None` if nothing was routed on both sides.
     #[must_use]
     pub fn finish(self) -> Option<RouterAgreement> {
         if self.windows.is_empty() {
@@ -87,6 +101,8 @@ impl RouterTally {
         Some(RouterAgreement {
             overlap: Estimate::of_clusters(&self.windows.iter().map(|w| mean_overlap(w)).collect::<Vec<_>>(), 1),
             layers: self.layers.into_iter().map(share).collect(),
+            load: self.experts.load(),
+            conspicuous: self.experts.conspicuous(),
         })
     }
 }

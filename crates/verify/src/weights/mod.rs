@@ -5,13 +5,18 @@
 
 mod diagnose;
 mod expected;
+mod names;
+mod stored;
 mod tensor;
 
+pub use names::identify;
+pub use stored::StoredValues;
+pub(crate) use tensor::sqnr;
 pub use tensor::{Difference, Replay, TensorComparison, WorstRow};
 
 use lfmq_core::{Fault, Observer, StoredTensor, TensorId, TensorSource, Unit, Weights};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Importance of the columns of a tensor (`cols` of them), where there is any.
 pub type ImportanceOf<'a> = dyn Fn(&TensorId, usize) -> Option<Vec<f32>> + Sync + 'a;
@@ -111,19 +116,22 @@ pub fn compare(
     observer: &dyn Observer,
 ) -> Result<WeightReport, Fault> {
     let places: HashMap<TensorId, usize> = source.tensors().iter().enumerate().map(|(i, t)| (t.id, i)).collect();
-    let mut mismatches = missing(candidate.tensors(), source);
+    let all = identify(candidate.tensors(), source);
+    let strangers = names::strangers(&all, source);
+    let mut mismatches = missing(&all, source);
     let mut tensors = Vec::new();
     let mut pairs = Vec::new();
-    observer.begin("weights", candidate.tensors().iter().map(|t| t.bytes).sum(), Unit::Bytes);
-    for (index, stored) in candidate.tensors().iter().enumerate() {
-        match places.get(&stored.id) {
+    observer.begin("weights", all.iter().map(|t| t.bytes).sum(), Unit::Bytes);
+    for (index, stored) in all.iter().enumerate() {
+        match stored.id.and_then(|id| Some((id, *places.get(&id)?))) {
             None => mismatches.push(Mismatch::Unknown { tensor: stored.name.clone() }),
-            Some(place) => {
-                let own = &source.tensors()[*place];
+            Some((id, place)) => {
+                let own = &source.tensors()[place];
                 let (expected, found) = ((own.rows, own.cols), (stored.rows, stored.cols));
                 if expected == found {
-                    tensors.push(tensor::compare(candidate, index, source, *place, importance)?);
-                    pairs.push((index, *place));
+                    let importance = importance.and_then(|of| of(&id, stored.cols));
+                    tensors.push(tensor::compare((candidate, index), (source, place), importance.as_deref())?);
+                    pairs.push((index, place));
                 } else {
                     mismatches.push(Mismatch::Shape { tensor: stored.name.clone(), expected, found });
                 }
@@ -131,7 +139,13 @@ pub fn compare(
         }
         observer.advance(stored.bytes);
     }
-    let replay = verdict(&tensors);
+    let replay = match strangers {
+        Some(why) => {
+            mismatches.clear();
+            ReplayVerdict::NotReplayable { why }
+        }
+        None => verdict(&tensors),
+    };
     if let ReplayVerdict::Differs { tensors: named } = &replay {
         let differing = tensors.iter_mut().zip(&pairs).filter(|(t, _)| named.contains(&t.name));
         for (tensor, (index, place)) in differing.take(DIAGNOSED) {
@@ -153,7 +167,7 @@ pub fn compare(
 
 /// Tensors of the checkpoint that the artifact lacks.
 fn missing(stored: &[StoredTensor], source: &dyn TensorSource) -> Vec<Mismatch> {
-    let there: std::collections::HashSet<TensorId> = stored.iter().map(|t| t.id).collect();
+    let there: HashSet<TensorId> = stored.iter().filter_map(|t| t.id).collect();
     let lacks = source.tensors().iter().filter(|t| !there.contains(&t.id));
     lacks.map(|t| Mismatch::Missing { tensor: t.name.clone() }).collect()
 }

@@ -1,4 +1,3 @@
-use super::ImportanceOf;
 use super::expected::Expected;
 use lfmq_core::{Fault, TensorSource, Weights};
 use rayon::prelude::*;
@@ -98,7 +97,7 @@ pub struct TensorComparison {
 }
 
 /// `10 log10(signal / noise)`, `None` without noise. A silent signal counts as the least there is.
-pub(super) fn sqnr(signal: f64, noise: f64) -> Option<f64> {
+pub(crate) fn sqnr(signal: f64, noise: f64) -> Option<f64> {
     (noise > 0.0 || noise.is_nan()).then(|| 10.0 * libm::log10(signal.max(f64::MIN_POSITIVE) / noise))
 }
 
@@ -124,16 +123,14 @@ struct Tally {
     failed: Option<String>,
 }
 
+/// Compares tensor `index` of the artifact with tensor `place` of the checkpoint.
 pub(super) fn compare(
-    candidate: &dyn Weights,
-    index: usize,
-    source: &dyn TensorSource,
-    place: usize,
-    importance: Option<&ImportanceOf<'_>>,
+    (candidate, index): (&dyn Weights, usize),
+    (source, place): (&dyn TensorSource, usize),
+    importance: Option<&[f32]>,
 ) -> Result<TensorComparison, Fault> {
-    let stored = &candidate.tensors()[index];
-    let expected = Expected::of(&stored.scheme);
-    let weights = importance.and_then(|of| of(&stored.id, stored.cols));
+    let (stored, own) = (&candidate.tensors()[index], &source.tensors()[place]);
+    let expected = likely((candidate, index), (source, place), importance)?;
     let work = |rows: &Range<usize>| -> Result<Tally, Fault> {
         let (mut x, mut y) = (vec![0.0; rows.len() * stored.cols], vec![0.0; rows.len() * stored.cols]);
         source.read_rows(place, rows.clone(), &mut x)?;
@@ -142,7 +139,7 @@ pub(super) fn compare(
         tally.measure(&x, &y, stored.cols, rows.start);
         if let Some(expected) = &expected {
             let mut z = vec![0.0; x.len()];
-            match expected.values(&x, stored.cols, weights.as_deref(), &mut z) {
+            match expected.values(&x, stored.cols, importance, &mut z) {
                 Ok(()) => tally.difference = difference(&z, &y, stored.cols, rows.start),
                 Err(error) => tally.failed = Some(error.to_string()),
             }
@@ -160,9 +157,9 @@ pub(super) fn compare(
     let norms = (all.signal * all.energy).sqrt();
     Ok(TensorComparison {
         name: stored.name.clone(),
-        tensor: stored.id.to_string(),
-        role: stored.id.role.word(),
-        scheme: stored.scheme.clone(),
+        tensor: own.id.to_string(),
+        role: own.id.role.word(),
+        scheme: expected.as_ref().map_or_else(|| stored.scheme.clone(), |e| e.word().to_owned()),
         float: expected.as_ref().is_some_and(Expected::is_float),
         shape: (stored.rows, stored.cols),
         bytes: stored.bytes,
@@ -175,6 +172,36 @@ pub(super) fn compare(
         noise: all.noise,
         noise_ratio: all.noise / all.signal.max(f64::MIN_POSITIVE),
     })
+}
+
+/// The scheme that gives the values of the first rows: the one the artifact names, or another on the same grid, where it
+/// gives more of them.
+fn likely(
+    (candidate, index): (&dyn Weights, usize),
+    (source, place): (&dyn TensorSource, usize),
+    importance: Option<&[f32]>,
+) -> Result<Option<Expected>, Fault> {
+    let stored = &candidate.tensors()[index];
+    let mut all = Expected::on_grid_of(&stored.scheme);
+    let Some(rows) = pieces(stored.rows, stored.cols).into_iter().next().filter(|_| all.len() > 1) else {
+        return Ok(all.pop());
+    };
+    let (mut x, mut y) = (vec![0.0; rows.len() * stored.cols], vec![0.0; rows.len() * stored.cols]);
+    source.read_rows(place, rows.clone(), &mut x)?;
+    candidate.read_rows(index, rows, &mut y)?;
+    let mut z = vec![0.0; x.len()];
+    let (mut best, mut least) = (None, None);
+    for expected in all {
+        let tried = expected.values(&x, stored.cols, importance, &mut z);
+        let wrong = tried.map_or(u64::MAX, |()| difference(&z, &y, stored.cols, 0).map_or(0, |d| d.values));
+        if least.is_none_or(|least| wrong < least) {
+            (best, least) = (Some(expected), Some(wrong));
+        }
+        if wrong == 0 {
+            break;
+        }
+    }
+    Ok(best)
 }
 
 impl Tally {

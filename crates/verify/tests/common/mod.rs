@@ -134,7 +134,7 @@ impl Memory {
             });
             let scheme = if id.role.quantizable() { scheme } else { "f32" };
             let stored = StoredTensor {
-                id: *id,
+                id: Some(*id),
                 name,
                 scheme: scheme.into(),
                 rows: *rows,

@@ -5,7 +5,7 @@ use lfmq_core::ArtifactFile;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -58,34 +58,36 @@ pub fn check(folder: &Path) -> Result<Report, ArtifactError> {
             Err(e) => return Err(io("read", &folder.join(name))(e)),
         }
     }
-    for entry in fs::read_dir(folder).map_err(io("list", folder))? {
-        let name = entry.map_err(io("list", folder))?.file_name().to_string_lossy().into_owned();
-        if name != SUMS && !listed.iter().any(|(_, known)| *known == name) {
-            report.unlisted.push(name);
-        }
-    }
+    let folders = names::folders(listed.iter().map(|(_, name)| *name));
+    let found = names::list(folder, &folders).map_err(io("list", folder))?;
+    let unlisted = |name: &str| name != SUMS && !listed.iter().any(|(_, known)| *known == name);
+    report.unlisted = found.into_iter().map(|(name, _)| name).filter(|name| unlisted(name)).collect();
     report.unlisted.sort();
     Ok(report)
 }
 
 /// Digest and size of one file.
 pub(crate) fn of_file(folder: &Path, name: &str) -> io::Result<ArtifactFile> {
-    let mut file = File::open(folder.join(name))?;
+    let (bytes, sha256) = copy(&mut File::open(folder.join(name))?, |_| Ok(()))?;
+    Ok(ArtifactFile { name: name.to_owned(), bytes, sha256 })
+}
+
+/// Hands everything in `from` on, piece by piece; how many bytes it was, and their digest.
+pub(crate) fn copy(from: &mut impl Read, mut to: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(u64, String)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => {
-                hasher.update(buffer.get(..n).unwrap_or_default());
-                bytes += n as u64;
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+        let piece = match from.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, hex(&hasher.finalize()))),
+            Ok(n) => buffer.get(..n).unwrap_or_default(),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
-        }
+        };
+        hasher.update(piece);
+        to(piece)?;
+        bytes += piece.len() as u64;
     }
-    Ok(ArtifactFile { name: name.to_owned(), bytes, sha256: hex(&hasher.finalize()) })
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -107,7 +109,7 @@ fn parse(list: &str) -> Result<Vec<(&str, &str)>, usize> {
         let (sha256, name) = line.split_once(' ')?;
         let name = name.strip_prefix([' ', '*'])?;
         let is_digest = sha256.len() == 64 && sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        (is_digest && names::is_plain(name)).then_some((sha256.len(), name.len()))
+        (is_digest && names::is_inside(name)).then_some((sha256.len(), name.len()))
     };
     let mut all = Vec::new();
     for (index, line) in list.lines().enumerate() {
@@ -123,6 +125,7 @@ fn parse(list: &str) -> Result<Vec<(&str, &str)>, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -131,7 +134,16 @@ mod tests {
         let line = |name: &str| format!("{EMPTY}  {name}\n");
         assert_eq!(parse(&line("a b.gguf")), Ok(vec![(EMPTY, "a b.gguf")]));
         assert_eq!(parse(&format!("{EMPTY} *x")), Ok(vec![(EMPTY, "x")]));
-        for bad in [line("../x"), line("a/b"), line(""), "abc  x\n".to_owned(), EMPTY.to_uppercase() + "  x"] {
+        assert_eq!(parse(&line("onnx/x")), Ok(vec![(EMPTY, "onnx/x")]));
+        for bad in [
+            line("../x"),
+            line("/a"),
+            line("a/b/c"),
+            line("a/.."),
+            line(""),
+            "abc  x\n".to_owned(),
+            EMPTY.to_uppercase() + "  x",
+        ] {
             assert_eq!(parse(&(line("ok") + &bad)), Err(2), "{bad}");
         }
     }
@@ -143,12 +155,15 @@ mod tests {
         write("a", "");
         write("b", "changed");
         write("d", "");
-        write(SUMS, &["a", "b", "c"].map(|n| format!("{EMPTY}  {n}\n")).concat());
+        fs::create_dir(folder.path().join("x")).unwrap();
+        write("x/a", "");
+        write("x/e", "");
+        write(SUMS, &["a", "b", "c", "x/a"].map(|n| format!("{EMPTY}  {n}\n")).concat());
         let report = check(folder.path()).unwrap();
-        assert_eq!(report.sound.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(report.sound.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["a", "x/a"]);
         assert_eq!(
             (report.missing, report.changed, report.unlisted),
-            (vec!["c".to_owned()], vec!["b".to_owned()], vec!["d".to_owned()])
+            (vec!["c".to_owned()], vec!["b".to_owned()], vec!["d".to_owned(), "x/e".to_owned()])
         );
     }
 }

@@ -66,6 +66,42 @@ pub enum ArtifactError {
         /// The checkpoint.
         name: String,
     },
+    /// Not a key that can be sealed for.
+    #[error("`{found}` is no recipient: {why}")]
+    Recipient {
+        /// As typed.
+        found: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A file without usable identities. What it holds is not repeated.
+    #[error("{} holds no identity: {why}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, by line.
+        why: String,
+    },
+    /// Sealed for others.
+    #[error("none of the identities opens {}", path.display())]
+    Closed {
+        /// The sealed file.
+        path: PathBuf,
+    },
+    /// A sealed file that is not what was sealed.
+    #[error("{} cannot be unsealed: {why}", path.display())]
+    Damaged {
+        /// The sealed file.
+        path: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// There is nothing to unseal.
+    #[error("{} holds no sealed file", path.display())]
+    NotSealed {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The list of digests cannot be understood.
     #[error("{}, line {line}: expected `<sha256>  <name>`", path.display())]
     Sums {
@@ -87,11 +123,15 @@ impl Classify for ArtifactError {
     fn kind(&self) -> Kind {
         match self {
             Self::Io { .. } | Self::Busy { .. } => Kind::Environment,
-            Self::Exists { .. } | Self::Foreign { .. } | Self::Fingerprint { .. } | Self::Nameless { .. } => {
-                Kind::Usage
-            }
+            Self::Exists { .. }
+            | Self::Foreign { .. }
+            | Self::Fingerprint { .. }
+            | Self::Nameless { .. }
+            | Self::Recipient { .. }
+            | Self::NotSealed { .. } => Kind::Usage,
             Self::Name { .. } => Kind::Bug,
-            Self::NoLicence { .. } | Self::Sums { .. } => Kind::Input,
+            Self::NoLicence { .. } | Self::Sums { .. } | Self::Identity { .. } | Self::Damaged { .. } => Kind::Input,
+            Self::Closed { .. } => Kind::Authentication,
         }
     }
 
@@ -111,6 +151,13 @@ impl Classify for ArtifactError {
             Self::Busy { .. } => "wait for it, or choose another output folder",
             Self::Fingerprint { .. } => "leave out --resume to begin anew, or repeat the first run's options",
             Self::NoLicence { .. } => "--license-file names the licence to hand on",
+            Self::Recipient { .. } => "a recipient is the public key that `age-keygen` prints, age1...",
+            Self::Identity { .. } => "an identity file is what `age-keygen -o FILE` writes",
+            Self::Closed { .. } => "--identity names the file of a key that it was sealed for",
+            Self::Damaged { .. } => {
+                "nothing was written; fetch the folder again (`lfmq check` tells which files differ)"
+            }
+            Self::NotSealed { .. } => "`lfmq quantize --seal RECIPIENT` makes sealed folders",
             Self::Name { .. } | Self::Nameless { .. } | Self::Sums { .. } => return None,
         };
         Some(hint.to_owned())

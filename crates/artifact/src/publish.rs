@@ -1,7 +1,8 @@
 //! The last steps: durable small files, and the rename that makes a folder public.
 
-use crate::digest::SUMS;
+use crate::digest::{self, SUMS};
 use crate::{ArtifactError, names};
+use lfmq_core::Artifact;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// Name of the manifest.
 pub const MANIFEST: &str = "lfmq.json";
+
+/// Fields of the manifest that a run adds when it publishes: what it wrote, and how far that drifts.
+pub const ADDED: [&str; 2] = ["outputs", "drift"];
 
 /// Whether anything has this name, a dangling link included.
 pub(crate) fn is_there(path: &Path) -> bool {
@@ -45,17 +49,39 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), ArtifactErro
     written.map_err(ArtifactError::io("write", path))
 }
 
-/// Removes everything from `folder` that is not in `known`: the journal, and leftovers of an earlier run.
-pub(crate) fn remove_strangers(folder: &Path, known: &BTreeSet<&str>) -> Result<(), ArtifactError> {
-    for entry in fs::read_dir(folder).map_err(ArtifactError::io("list", folder))? {
-        let name = entry.map_err(ArtifactError::io("list", folder))?.file_name();
-        // The journal goes with the rename, so that a crash before it can still be resumed.
-        let stays = name.to_str().is_some_and(|name| known.contains(name) || name == crate::journal::FILE);
-        if !stays {
-            remove(&folder.join(name))?;
-        }
+/// Removes from `folder` what an earlier run left: everything that is neither in `known` nor one of the `folders`
+/// that the known files lie in.
+pub(crate) fn remove_strangers(
+    folder: &Path,
+    known: &BTreeSet<&str>,
+    folders: &BTreeSet<&str>,
+) -> Result<(), ArtifactError> {
+    let found = names::list(folder, folders).map_err(ArtifactError::io("list", folder))?;
+    // The journal goes with the rename, so that a crash before it can still be resumed.
+    let stays = |name: &str| known.contains(name) || name == crate::journal::FILE;
+    found.iter().filter(|(name, _)| !stays(name)).try_for_each(|(_, path)| remove(path))
+}
+
+/// The folder that a run with this very `manifest` published as `target`, if it is there, unharmed, and no unfinished one
+/// stands beside it.
+///
+/// # Errors
+/// A file of it cannot be read, or its list of digests makes no sense.
+pub fn published(target: &Path, manifest: &serde_json::Value) -> Result<Option<Artifact>, ArtifactError> {
+    if is_there(&names::beside(target, ".partial")?) {
+        return Ok(None);
     }
-    Ok(())
+    let found = fs::read(target.join(MANIFEST)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let Some(serde_json::Value::Object(mut found)) = found else { return Ok(None) };
+    // What is only known at the end.
+    ADDED.iter().for_each(|field| drop(found.remove(*field)));
+    // Written and read again, as the one found was: a real may lose its last bit on the way.
+    let expected: Option<serde_json::Value> = serde_json::from_str(&manifest.to_string()).ok();
+    if Some(serde_json::Value::Object(found)) != expected {
+        return Ok(None);
+    }
+    let report = digest::check(target)?;
+    Ok(report.is_sound().then(|| Artifact { folder: target.to_owned(), files: report.sound }))
 }
 
 fn old(target: &Path) -> Result<PathBuf, ArtifactError> {
@@ -96,7 +122,7 @@ pub(crate) fn rename(folder: &Path, target: &Path, overwrite: bool) -> Result<()
 }
 
 /// Makes names durable. Only Unix lets a folder be flushed.
-fn sync_folder(folder: &Path) -> Result<(), ArtifactError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), ArtifactError> {
     if cfg!(unix) {
         File::open(folder).and_then(|f| f.sync_all()).map_err(ArtifactError::io("flush", folder))?;
     }

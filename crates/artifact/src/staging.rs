@@ -3,7 +3,7 @@ use crate::journal::Journal;
 use crate::lock::Lock;
 use crate::publish::{self, MANIFEST};
 use crate::{ArtifactError, SideFile, names};
-use lfmq_core::{Artifact, PlannedFile, Sink};
+use lfmq_core::{Artifact, ArtifactFile, PlannedFile, Sink};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -39,6 +39,8 @@ pub struct Staging {
     resumed: bool,
     files: Vec<Staged>,
     placed: Vec<String>,
+    /// What stands in place of the files, once they are sealed.
+    pub(crate) sealed: Option<Vec<ArtifactFile>>,
     finished: BTreeSet<usize>,
     waiting: Mutex<Waiting>,
     journal: Mutex<Journal>,
@@ -50,6 +52,8 @@ pub struct Staging {
 struct Staged {
     planned: PlannedFile,
     file: File,
+    /// Once it is settled.
+    digest: Option<ArtifactFile>,
 }
 
 /// Finished tensors that are not in the journal yet.
@@ -102,6 +106,7 @@ impl Staging {
             resumed,
             files: Vec::new(),
             placed: Vec::new(),
+            sealed: None,
             finished,
             waiting: Mutex::new(Waiting { tensors: Vec::new(), since: Instant::now() }),
             journal: Mutex::new(journal),
@@ -113,12 +118,14 @@ impl Staging {
     /// staging counts all files added so far; [`Self::part`] gives an exporter its own numbering.
     ///
     /// # Errors
-    /// A name that is not a plain file name or is taken, or the file system refuses.
+    /// A name that is not inside the folder (a plain name, or one in a folder) or is taken, or the file system refuses.
     pub fn add(&mut self, files: &[PlannedFile]) -> Result<usize, ArtifactError> {
         let first = self.files.len();
         for planned in files {
             names::check(&planned.name, self.names())?;
             let path = self.folder.join(&planned.name);
+            let above = names::parent(&path);
+            fs::create_dir_all(above).map_err(ArtifactError::io("create", above))?;
             let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
             let file = open.map_err(ArtifactError::io("create", &path))?;
             let found = file.metadata().map_err(ArtifactError::io("read", &path))?.len();
@@ -131,7 +138,7 @@ impl Staging {
                 }
                 file.set_len(planned.bytes).map_err(ArtifactError::io("reserve space for", &path))?;
             }
-            self.files.push(Staged { planned: planned.clone(), file });
+            self.files.push(Staged { planned: planned.clone(), file, digest: None });
         }
         Ok(first)
     }
@@ -148,7 +155,10 @@ impl Staging {
     /// As [`Self::add`].
     pub fn place(&mut self, file: &SideFile) -> Result<(), ArtifactError> {
         names::check(&file.name, self.names())?;
-        publish::write_synced(&self.folder.join(&file.name), &file.bytes)?;
+        let path = self.folder.join(&file.name);
+        let above = names::parent(&path);
+        fs::create_dir_all(above).map_err(ArtifactError::io("create", above))?;
+        publish::write_synced(&path, &file.bytes)?;
         self.placed.push(file.name.clone());
         Ok(())
     }
@@ -197,36 +207,85 @@ impl Staging {
         journal.append(&tensors).map_err(ArtifactError::io("write the journal of", &self.folder))
     }
 
-    /// Flushes and digests all files, writes `lfmq.json` and `SHA256SUMS`, and renames the folder to its final
-    /// name. `manifest`, if an object, gets the list of files as its field `outputs`. On error the partial
-    /// folder stays for a resumed run.
+    /// The unfinished folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Flushes and digests the files that were added, in their order: what is read of them in [`Self::folder`] from here
+    /// on is what will be published.
     ///
     /// # Errors
     /// The file system refuses.
-    pub fn publish(self, manifest: &serde_json::Value) -> Result<Artifact, ArtifactError> {
-        self.files.par_iter().try_for_each(|staged| {
-            let path = self.folder.join(&staged.planned.name);
-            staged.file.sync_all().map_err(ArtifactError::io("flush", &path))
-        })?;
-        // What a resumed run found here and did not make is not part of the artifact.
-        let known: BTreeSet<&str> = self.names().collect();
-        publish::remove_strangers(&self.folder, &known)?;
-        let digest = |name: &&str| {
-            digest::of_file(&self.folder, name).map_err(|e| ArtifactError::io("read", &self.folder.join(name))(e))
-        };
-        let ordered: Vec<&str> = known.into_iter().collect();
-        let mut files = ordered.par_iter().map(digest).collect::<Result<Vec<_>, _>>()?;
+    pub fn settle(&mut self) -> Result<Vec<ArtifactFile>, ArtifactError> {
+        let folder = &self.folder;
+        self.files.par_iter_mut().map(|staged| staged.settle(folder)).collect()
+    }
 
+    /// Settles all files, writes `lfmq.json` and `SHA256SUMS`, and renames the folder to its final name. `manifest`, if an
+    /// object, gets the list of files as its field `outputs`: of files that were sealed, as they were before. On error
+    /// the partial folder stays for a resumed run.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn publish(mut self, manifest: &serde_json::Value) -> Result<Artifact, ArtifactError> {
+        let mut outputs = self.settle()?;
+        outputs.extend(self.digest_placed()?);
+        outputs.sort_by(|a, b| a.name.cmp(&b.name));
         let mut manifest = manifest.clone();
         if let serde_json::Value::Object(fields) = &mut manifest {
-            fields.insert("outputs".to_owned(), serde_json::json!(files));
+            fields.insert("outputs".to_owned(), serde_json::json!(outputs));
         }
-        publish::write_synced(&self.folder.join(MANIFEST), format!("{manifest:#}\n").as_bytes())?;
-        files.push(digest(&MANIFEST)?);
+        self.finish_with(format!("{manifest:#}\n").as_bytes())
+    }
+
+    /// The same with this very text as `lfmq.json`.
+    pub(crate) fn finish_with(mut self, manifest: &[u8]) -> Result<Artifact, ArtifactError> {
+        let settled = self.settle()?;
+        let mut files = self.sealed.take().unwrap_or(settled);
+        files.extend(self.digest_placed()?);
+        // What a resumed run found here and did not make is not part of the artifact; nor is what was sealed.
+        let known: BTreeSet<&str> = files.iter().map(|f| f.name.as_str()).collect();
+        let folders = names::folders(known.iter().copied());
+        publish::remove_strangers(&self.folder, &known, &folders)?;
+        for folder in &folders {
+            publish::sync_folder(&self.folder.join(folder))?;
+        }
+        publish::write_synced(&self.folder.join(MANIFEST), manifest)?;
+        files.push(self.digest(MANIFEST)?);
         files.sort_by(|a, b| a.name.cmp(&b.name));
         publish::write_synced(&self.folder.join(SUMS), digest::list(&files).as_bytes())?;
         publish::rename(&self.folder, &self.target, self.overwrite)?;
         Ok(Artifact { folder: self.target.clone(), files })
+    }
+
+    fn digest_placed(&self) -> Result<Vec<ArtifactFile>, ArtifactError> {
+        self.placed.iter().map(|name| self.digest(name)).collect()
+    }
+
+    fn digest(&self, name: &str) -> Result<ArtifactFile, ArtifactError> {
+        digest::of_file(&self.folder, name).map_err(|e| ArtifactError::io("read", &self.folder.join(name))(e))
+    }
+
+    /// Gives up: nothing is left for a resumed run.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn discard(self) -> Result<(), ArtifactError> {
+        publish::remove(&self.folder)
+    }
+}
+
+impl Staged {
+    fn settle(&mut self, folder: &Path) -> Result<ArtifactFile, ArtifactError> {
+        if let Some(known) = &self.digest {
+            return Ok(known.clone());
+        }
+        let path = folder.join(&self.planned.name);
+        self.file.sync_all().map_err(ArtifactError::io("flush", &path))?;
+        let digest = digest::of_file(folder, &self.planned.name).map_err(ArtifactError::io("read", &path))?;
+        Ok(self.digest.insert(digest).clone())
     }
 }
 

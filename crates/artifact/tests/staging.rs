@@ -37,7 +37,7 @@ fn make(out: &Path, mode: Mode, fill: u8) -> Result<lfmq_core::Artifact, Artifac
     let mut staging = Staging::create(out, mode, "f")?;
     let first = staging.add(&[planned("a.gguf"), planned("b.gguf")])?;
     assert_eq!(first, 0);
-    let second = staging.add(&[planned("c.onnx")])?;
+    let second = staging.add(&[planned("x/c.onnx")])?;
     staging.place(&SideFile { name: "LICENSE".to_owned(), bytes: b"terms".to_vec() })?;
     staging.part(second).write_at(0, 0, &[fill; BYTES as usize]).unwrap();
     staging.write_at(1, 500, &[fill; 500]).unwrap();
@@ -50,8 +50,8 @@ fn a_published_folder_is_complete_and_checks() {
     let artifact = make(&out, Mode::Refuse, 7).unwrap();
     assert_eq!(neighbours(&out), ["out"]);
     let names: Vec<&str> = artifact.files.iter().map(|f| f.name.as_str()).collect();
-    assert_eq!(names, ["LICENSE", "a.gguf", "b.gguf", "c.onnx", MANIFEST]);
-    assert_eq!(fs::read(out.join("c.onnx")).unwrap(), [7; 1000]);
+    assert_eq!(names, ["LICENSE", "a.gguf", "b.gguf", MANIFEST, "x/c.onnx"]);
+    assert_eq!(fs::read(out.join("x/c.onnx")).unwrap(), [7; 1000]);
     assert_eq!(fs::read(out.join("b.gguf")).unwrap(), [[0u8; 500], [7; 500]].concat());
     assert_eq!(fs::read(out.join("a.gguf")).unwrap(), [0; 1000]);
 
@@ -85,9 +85,9 @@ fn an_existing_output_is_refused_or_replaced() {
         assert!(matches!(error, ArtifactError::Exists { .. }), "{error}");
         assert_eq!(error.kind(), Kind::Usage);
     }
-    assert_eq!(fs::read(out.join("c.onnx")).unwrap()[0], 1);
+    assert_eq!(fs::read(out.join("x/c.onnx")).unwrap()[0], 1);
     make(&out, Mode::Overwrite, 2).unwrap();
-    assert_eq!(fs::read(out.join("c.onnx")).unwrap()[0], 2);
+    assert_eq!(fs::read(out.join("x/c.onnx")).unwrap()[0], 2);
     assert_eq!(neighbours(&out), ["out"]);
 }
 
@@ -177,18 +177,20 @@ fn a_resumed_overwrite_still_overwrites() {
     make(&out, Mode::Refuse, 1).unwrap();
     drop(Staging::create(&out, Mode::Overwrite, "f").unwrap());
     make(&out, Mode::Resume, 2).unwrap();
-    assert_eq!(fs::read(out.join("c.onnx")).unwrap()[0], 2);
+    assert_eq!(fs::read(out.join("x/c.onnx")).unwrap()[0], 2);
 }
 
 #[test]
 fn names_and_sizes_are_held() {
     let (_keep, out) = temp();
     let mut staging = Staging::create(&out, Mode::Refuse, "f").unwrap();
-    for bad in ["", "..", "a/b", "a\\b", MANIFEST, SUMS, ".journal"] {
+    for bad in ["", "..", "/b", "a/b/c", "a/..", "a\\b", "c:d", MANIFEST, SUMS, ".journal"] {
         assert!(matches!(staging.add(&[planned(bad)]), Err(ArtifactError::Name { .. })), "{bad}");
     }
     staging.add(&[planned("a")]).unwrap();
-    assert!(staging.add(&[planned("A")]).is_err());
+    for taken in ["A", "A/c"] {
+        assert!(staging.add(&[planned(taken)]).is_err(), "{taken}");
+    }
     assert!(staging.place(&SideFile { name: "a".to_owned(), bytes: vec![] }).is_err());
     assert!(staging.write_at(0, BYTES - 1, b"xy").is_err());
     assert!(staging.write_at(0, u64::MAX, b"xy").is_err());

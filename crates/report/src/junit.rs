@@ -1,5 +1,5 @@
 use crate::number::significant;
-use crate::view::{Gate, Gates};
+use crate::view::Gate;
 use crate::{Report, Verdict};
 use std::fmt::Write as _;
 
@@ -35,8 +35,10 @@ impl Suite {
         let class = escape(&report.artifact.name);
         let mut body = String::new();
         if let Some(gates) = &report.gates {
+            // `holds` is false for an inconclusive whole only where the gates file says that this fails.
+            let strict = gates.verdict == Verdict::Inconclusive && !gates.holds;
             for gate in &gates.gates {
-                suite.case(&mut body, &class, gates, gate);
+                suite.case(&mut body, &class, &gate.name, (gate.verdict, strict), &message(gate));
             }
         } else {
             suite.cases = 1;
@@ -46,6 +48,14 @@ impl Suite {
                 "    <testcase classname=\"{class}\" name=\"gates\">\n      <skipped message=\"not judged\"/>\n    \
                  </testcase>"
             );
+        }
+        for target in &report.targets {
+            let message = [target.verdict.word(), &target.trouble.join(", ")].join(" ");
+            let name = format!("target {}", target.name);
+            suite.case(&mut body, &class, &name, (target.verdict, false), message.trim_end());
+        }
+        for (name, verdict, message) in report.edge.iter().flat_map(crate::Edge::cases) {
+            suite.case(&mut body, &class, &name, (verdict, false), &message);
         }
         // The one time in a report: what decoding and prefill took is not the time of a test, so there is none here.
         let _ = writeln!(
@@ -77,13 +87,12 @@ impl Suite {
         suite
     }
 
-    fn case(&mut self, body: &mut String, class: &str, gates: &Gates, gate: &Gate) {
+    /// One case; with `strict`, what is inconclusive fails.
+    fn case(&mut self, body: &mut String, class: &str, name: &str, (verdict, strict): (Verdict, bool), message: &str) {
         self.cases += 1;
-        let _ = writeln!(body, "    <testcase classname=\"{class}\" name=\"{}\">", escape(&gate.name));
-        let message = escape(&message(gate));
-        // `holds` is false for an inconclusive whole only where the gates file says that this fails.
-        let strict = gates.verdict == Verdict::Inconclusive && !gates.holds;
-        match gate.verdict {
+        let _ = writeln!(body, "    <testcase classname=\"{class}\" name=\"{}\">", escape(name));
+        let message = escape(message);
+        match verdict {
             Verdict::Pass => {
                 let _ = writeln!(body, "      <system-out>{message}</system-out>");
             }
@@ -97,7 +106,7 @@ impl Suite {
             }
             Verdict::Fail | Verdict::Inconclusive => {
                 self.failed += 1;
-                let kind = gate.verdict.word();
+                let kind = verdict.word();
                 let _ = writeln!(body, "      <failure type=\"{kind}\" message=\"{message}\">{message}</failure>");
             }
         }

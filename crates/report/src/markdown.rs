@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// One table of all reports, and a list of the gates that do not pass.
 #[must_use]
 pub fn markdown(reports: &[Report]) -> String {
-    let overall = Verdict::overall(reports.iter().map(verdict));
+    let overall = Verdict::overall(reports.iter().map(|r| r.verdict()));
     let mut out = format!("### {} lfmq: {}\n\n", mark(overall), overall.word());
     out += "| artifact | verdict | size | bits/weight | KLD mean, nats (95 %) | KLD p99 | PPL ratio | same top ";
     out += "| tasks lost/won | decode, ms/token |\n";
@@ -16,15 +16,18 @@ pub fn markdown(reports: &[Report]) -> String {
     for report in reports {
         out += &row(report);
     }
+    targets(&mut out, reports);
     texts(&mut out, reports);
     for report in reports {
         open_gates(&mut out, report);
+        if let Some(oracle) = &report.oracle {
+            oracle.markdown(&mut out, &report.artifact.name, cell);
+        }
+        if let Some(edge) = &report.edge {
+            edge.markdown(&mut out, &report.artifact.name, cell);
+        }
     }
     out
-}
-
-fn verdict(report: &Report) -> Verdict {
-    report.gates.as_ref().map_or(Verdict::NotMeasured, |g| g.verdict)
 }
 
 /// A sign beside the word, so that a long list can be scanned.
@@ -54,7 +57,7 @@ fn row(report: &Report) -> String {
         let t = &l.decode.per_token;
         format!("{} ± {}", significant(t.mean_ms, 3), significant(t.stddev_ms, 2))
     });
-    let verdict = verdict(report);
+    let verdict = report.verdict();
     format!(
         "| {} | {} {} | {} | {} | {kld} | {} | {} | {} | {tasks} | {decode} |\n",
         cell(&report.artifact.name),
@@ -66,6 +69,26 @@ fn row(report: &Report) -> String {
         maybe(drift.and_then(|d| d.perplexity.ratio.value), 4),
         percent(drift.and_then(|d| d.agreement.same_top.value)),
     )
+}
+
+/// What each target says, where artifacts were built for targets.
+fn targets(out: &mut String, reports: &[Report]) {
+    let mut rows = reports.iter().flat_map(|r| r.targets.iter().map(move |t| (r, t))).peekable();
+    if rows.peek().is_some() {
+        *out += "\n| target | verdict | artifact | KLD mean, nats | broken |\n|---|---|---|--:|---|\n";
+    }
+    for (report, target) in rows {
+        let _ = writeln!(
+            out,
+            "| {} | {} {} | {} | {} | {} |",
+            cell(&target.name),
+            mark(target.verdict),
+            target.verdict.word(),
+            cell(&report.artifact.name),
+            maybe(report.drift.as_ref().and_then(|d| d.kld.mean.value), 3),
+            cell(&target.trouble.join(", "))
+        );
+    }
 }
 
 /// What was measured on, once for each text.

@@ -8,7 +8,7 @@ use lfmq_verify::metrics::{RouterTally, Scores, TokenScore};
 use serde_json::{Value, json};
 
 /// Parts of a report that do not depend on the windows: the first shard that has them gives them.
-const ONCE: [&str; 4] = ["weights", "spec", "tasks", "latency"];
+const ONCE: [&str; 7] = ["weights", "spec", "graph", "layers", "tasks", "latency", "edge"];
 
 /// Merges `shards` into the report of the whole run. What is not about the windows (weights, tasks, greedy runs,
 /// latency) comes from the first shard that measured it.

@@ -25,6 +25,8 @@ pub struct View {
     pub weights: Option<Weights>,
     /// The predictions.
     pub drift: Option<Drift>,
+    /// The residual stream after the embedding and after each layer.
+    pub layers: Option<Vec<Layer>>,
     /// Predictions by the arithmetic of `llama-perplexity`.
     pub llama_compatible: Option<Value>,
     /// Tasks.
@@ -33,12 +35,39 @@ pub struct View {
     pub latency: Option<Latency>,
     /// An implementation other than ours that took part.
     pub independent_oracle: Option<String>,
+    /// Our executor against it.
+    pub oracle: Option<crate::Oracle>,
     /// Verdicts.
     pub gates: Option<Gates>,
+    /// What each target says.
+    #[serde(default)]
+    pub targets: Vec<TargetVerdict>,
+    /// What a device does to it.
+    pub edge: Option<crate::Edge>,
     /// Which part of the windows was scored; `None`: all.
     pub shard: Option<Shard>,
     /// Scores token by token, if asked for.
     pub detail: Option<Vec<WindowDetail>>,
+}
+
+impl View {
+    /// The verdict of the gates; FAIL also where a row about devices or a target fails.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let gates = self.gates.as_ref().map_or(Verdict::NotMeasured, |g| g.verdict);
+        let target = self.targets.iter().any(|t| t.verdict == Verdict::Fail);
+        if target || self.edge.as_ref().is_some_and(crate::Edge::fails) { Verdict::Fail } else { gates }
+    }
+}
+
+/// What a target says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct TargetVerdict {
+    pub name: String,
+    pub about: String,
+    pub verdict: Verdict,
+    pub trouble: Vec<String>,
 }
 
 /// Part `index` of `of`, from 1.
@@ -216,6 +245,15 @@ pub struct Role {
     pub sqnr_db: Option<f64>,
     pub worst_sqnr_db: Option<f64>,
     pub worst: String,
+}
+
+/// The residual stream after one layer, or after the embedding.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[allow(missing_docs, reason = "as in the schema")]
+pub struct Layer {
+    pub name: String,
+    pub sqnr_db: Option<f64>,
+    pub cosine: Option<f64>,
 }
 
 /// One tensor.

@@ -40,7 +40,7 @@ fn every_model_for_every_target_in_its_best_format() {
     let both = all(&["gguf", "onnx"]);
     assert!(both.iter().all(|j| (j.format == "onnx") == (j.target == "browser-webgpu")));
 
-    let none = jobs(&models(), &targets, Emit::Github, &MatrixOptions { formats: &["tflite"], shards: 1 });
+    let none = jobs(&models(), &targets, Emit::Github, &MatrixOptions { formats: &["mlx"], shards: 1 });
     assert!(matches!(none, Err(ReportError::NoFormat { target, .. }) if target == "android-arm64"));
 }
 

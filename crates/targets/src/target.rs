@@ -1,5 +1,6 @@
 use crate::{Gates, TargetError};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A device, or a class of devices, and what an artifact for it has to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +109,23 @@ pub enum Rung {
     NeonI8mm,
     WasmSimd,
     WasmRelaxedSimd,
+}
+
+impl fmt::Display for Rung {
+    /// As `lfmq doctor` names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512-vnni",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neon-dotprod",
+            Self::NeonI8mm => "neon-i8mm",
+            Self::WasmSimd => "wasm-simd",
+            Self::WasmRelaxedSimd => "wasm-relaxed-simd",
+        })
+    }
 }
 
 impl Rung {

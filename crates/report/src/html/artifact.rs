@@ -5,16 +5,15 @@ use crate::Report;
 use crate::junit::escape;
 use crate::number::{NONE, bytes, interval, maybe, percent, significant};
 use crate::svg::{heat, histogram};
-use crate::view::{Drift, Gates, Latency, Task, Timing, Verdict, Weights};
+use crate::view::{Drift, Gates, Latency, Layer, Task, Timing, Weights};
 
 pub(super) fn section(index: usize, report: &Report) -> String {
-    let verdict = report.gates.as_ref().map_or(Verdict::NotMeasured, |g| g.verdict);
     let c = &report.candidate;
     let mut out = format!(
         "<section id=\"a{index}\">\n<h2>{} {}</h2>\n\
          <p class=\"soft\">{}, {}, {} bits a weight; activations {}, rung {}, {} threads{}.</p>\n",
         escape(&report.artifact.name),
-        super::verdict(verdict),
+        super::badge(report.verdict()),
         escape(&c.what),
         bytes(report.artifact.bytes),
         maybe(report.artifact.bits_per_weight, 4),
@@ -25,9 +24,12 @@ pub(super) fn section(index: usize, report: &Report) -> String {
     );
     out += &report.gates.as_ref().map(gates).unwrap_or_default();
     out += &report.drift.as_ref().map(|d| drift(index, d)).unwrap_or_default();
-    out += &report.weights.as_ref().map(weights).unwrap_or_default();
+    out +=
+        &report.weights.as_ref().map(|w| weights(w, report.layers.as_deref().unwrap_or_default())).unwrap_or_default();
     out += &report.tasks.as_deref().filter(|t| !t.is_empty()).map(tasks).unwrap_or_default();
     out += &report.latency.as_ref().map(latency).unwrap_or_default();
+    out += &report.edge.as_ref().map(crate::Edge::html).unwrap_or_default();
+    out += &report.oracle.as_ref().map(crate::Oracle::html).unwrap_or_default();
     out += &files(report);
     out + "</section>\n"
 }
@@ -41,7 +43,7 @@ fn gates(gates: &Gates) -> String {
             g.note.as_ref().map(|n| format!("<span class=\"soft note\">{}</span>", escape(n))).unwrap_or_default();
         table.row(&[
             format!("<code>{}</code>", escape(&g.name)),
-            format!("{}{note}", super::verdict(g.verdict)),
+            format!("{}{note}", super::badge(g.verdict)),
             maybe(g.value, 4),
             maybe(g.bound, 4),
             maybe(g.limit, 4),
@@ -94,14 +96,14 @@ fn drift(index: usize, d: &Drift) -> String {
     format!("<h3>Drift</h3>\n{}{plot}", table.finish())
 }
 
-fn weights(w: &Weights) -> String {
+fn weights(w: &Weights, layers: &[Layer]) -> String {
     let mut out = format!(
         "<h3>Weights</h3>\n<p>{} tensors hold exactly what quantizing the checkpoint again gives, {} differ, {} could not \
          be replayed.</p>\n<div class=\"plots\">{}</div>\n",
         w.exact,
         w.differs,
         w.not_replayed,
-        noise(w)
+        noise(w, layers)
     );
     let mut table = Table::new("", &["role", "scheme", "#tensors", "#SQNR, dB", "#lowest, dB", "where"]);
     for r in &w.roles {
@@ -116,7 +118,7 @@ fn weights(w: &Weights) -> String {
 }
 
 /// The lowest signal-to-noise ratio of each role in each layer.
-fn noise(w: &Weights) -> String {
+fn noise(w: &Weights, layers_seen: &[Layer]) -> String {
     let noisy = || w.tensors.iter().filter(|t| t.sqnr_db.is_some());
     let layers = w.tensors.iter().filter_map(crate::view::Tensor::layer).max().map_or(0, |l| l + 1);
     let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
@@ -131,12 +133,22 @@ fn noise(w: &Weights) -> String {
         }
     }
     rows.sort_by(|a, b| a.0.cmp(&b.0));
+    // The embedding is before the first layer and has no column.
+    let stream: Vec<Option<f64>> = layers_seen.iter().skip(1).take(layers).map(|l| l.sqnr_db).collect();
+    let told = if stream.is_empty() {
+        ""
+    } else {
+        " The last row is the residual stream after each layer, all errors before it included."
+    };
+    if !stream.is_empty() {
+        rows.push(("after the layer".into(), stream));
+    }
     let whole: Vec<String> =
         noisy().filter(|t| t.layer().is_none()).map(|t| format!("{} {} dB", t.role, maybe(t.sqnr_db, 3))).collect();
     let others = if whole.is_empty() { String::new() } else { format!(" Outside the layers: {}.", whole.join(", ")) };
     let caption = format!(
         "Signal to quantization noise in dB, the lowest tensor of a role, coloured in steps of 10 dB up to 40; higher \
-         is better. Roles that are kept in float are absent.{others}"
+         is better. Roles that are kept in float are absent.{told}{others}"
     );
     heat("Noise by layer and role", &caption, layers, &rows)
 }

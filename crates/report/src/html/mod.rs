@@ -3,11 +3,12 @@
 mod artifact;
 mod overview;
 mod table;
+mod targets;
 
 use crate::junit::escape;
 use crate::view::Verdict;
 use crate::{Comparison, Report};
-use table::Table;
+pub(crate) use table::Table;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -23,7 +24,7 @@ pub struct HtmlOptions<'a> {
 /// The page of all `reports`.
 #[must_use]
 pub fn html(reports: &[Report], options: &HtmlOptions<'_>) -> String {
-    let verdicts = reports.iter().map(|r| r.gates.as_ref().map_or(Verdict::NotMeasured, |g| g.verdict));
+    let verdicts = reports.iter().map(|r| r.verdict());
     let overall = Verdict::overall(verdicts.chain(options.comparisons.iter().map(|c| c.verdict)));
     let mut checkpoints: Vec<&str> = reports.iter().map(|r| r.checkpoint.as_str()).collect();
     checkpoints.dedup();
@@ -34,7 +35,7 @@ pub fn html(reports: &[Report], options: &HtmlOptions<'_>) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}: {}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title} {}</h1>\n",
         overall.word(),
-        verdict(overall)
+        badge(overall)
     );
     out += &overview::facts(reports);
     if reports.len() > 1 {
@@ -45,6 +46,7 @@ pub fn html(reports: &[Report], options: &HtmlOptions<'_>) -> String {
         out += "</ul></nav>\n";
     }
     out += "</header>\n<main>\n";
+    out += &targets::table(reports);
     out += &overview::table(reports);
     out += &overview::plots(reports);
     out += &options.comparisons.iter().map(comparison).collect::<String>();
@@ -56,7 +58,7 @@ pub fn html(reports: &[Report], options: &HtmlOptions<'_>) -> String {
 }
 
 /// A verdict in its word and its colour.
-fn verdict(verdict: Verdict) -> String {
+pub(crate) fn badge(verdict: Verdict) -> String {
     let class = match verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
@@ -82,7 +84,7 @@ fn comparison(c: &Comparison) -> String {
             figure(f.unit, f.current),
             escape(&change(f)),
             amount(f.allowed, f.relative),
-            format!("{}{note}", verdict(f.verdict)),
+            format!("{}{note}", badge(f.verdict)),
         ]);
     }
     let same = if c.same_artifact { "<p class=\"soft\">Both are the same files.</p>\n" } else { "" };
@@ -90,7 +92,7 @@ fn comparison(c: &Comparison) -> String {
         "<section>\n<h2>{} against {} {}</h2>\n{same}{}</section>\n",
         escape(&c.current),
         escape(&c.baseline),
-        verdict(c.verdict),
+        badge(c.verdict),
         table.finish()
     )
 }

@@ -5,7 +5,7 @@ use crate::Report;
 use crate::junit::escape;
 use crate::number::{NONE, bytes, interval, maybe, percent, significant};
 use crate::svg::{Bar, Curve, Point, bars, curves, scatter};
-use crate::view::{Divergence, Timing, Verdict};
+use crate::view::{Divergence, Timing};
 
 /// What was compared with what, on which text, by which program.
 pub(super) fn facts(reports: &[Report]) -> String {
@@ -44,7 +44,7 @@ fn millions(n: u64) -> String {
 }
 
 /// `value` above its spread.
-fn two(value: &str, spread: &str) -> String {
+pub(super) fn two(value: &str, spread: &str) -> String {
     format!("{value}<span class=\"soft\">{}</span>", escape(spread))
 }
 
@@ -78,7 +78,6 @@ pub(super) fn table(reports: &[Report]) -> String {
     let mut table = Table::new(CAPTION, &columns);
     for (index, report) in reports.iter().enumerate() {
         let (drift, latency) = (report.drift.as_ref(), report.latency.as_ref());
-        let verdict = report.gates.as_ref().map_or(Verdict::NotMeasured, |g| g.verdict);
         let of = |e: Option<&crate::view::Estimate>, digits| {
             e.map_or(NONE.to_owned(), |e| two(&maybe(e.value, digits), &interval(e, digits)))
         };
@@ -89,7 +88,7 @@ pub(super) fn table(reports: &[Report]) -> String {
         let prefill = latency.and_then(|l| l.prefill.last());
         table.row(&[
             format!("<a href=\"#a{index}\">{}</a>", escape(&report.artifact.name)),
-            super::verdict(verdict),
+            super::badge(report.verdict()),
             bytes(report.artifact.bytes),
             maybe(report.artifact.bits_per_weight, 3),
             of(drift.map(|d| &d.kld.mean), 3),
@@ -103,7 +102,7 @@ pub(super) fn table(reports: &[Report]) -> String {
             latency.and_then(|l| l.memory).map_or(NONE.to_owned(), |m| bytes(m.peak)),
         ]);
     }
-    format!("<section aria-label=\"Overview\">\n{}</section>\n", table.finish())
+    format!("<section aria-label=\"Overview\">\n<h2>Artifacts</h2>\n{}</section>\n", table.finish())
 }
 
 /// Size against drift, drift with its interval, distribution of drift, times with their spread.
@@ -122,6 +121,8 @@ pub(super) fn plots(reports: &[Report]) -> String {
 fn short(report: &Report, reports: &[Report]) -> String {
     let name = &report.artifact.name;
     let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    // Where runtimes fix the file's name, the folder's tells artifacts apart.
+    let stem = stem.rsplit_once("/model").map_or(stem, |(folder, _)| folder);
     let one = reports.iter().all(|r| r.checkpoint == report.checkpoint);
     let rest = stem.strip_prefix(report.checkpoint.as_str()).map(|s| s.trim_start_matches('-'));
     let label = rest.filter(|s| one && !s.is_empty()).unwrap_or(stem);

@@ -1,14 +1,14 @@
 use crate::junit::escape;
 
 /// A table that grows; the first cell of a row is its header.
-pub(super) struct Table {
+pub(crate) struct Table {
     html: String,
     numbers: Vec<bool>,
 }
 
 impl Table {
     /// `columns` that start with `#` hold numbers.
-    pub(super) fn new(caption: &str, columns: &[&str]) -> Self {
+    pub(crate) fn new(caption: &str, columns: &[&str]) -> Self {
         let mut html = String::from("<div class=\"scroll\"><table>");
         if !caption.is_empty() {
             html += &format!("<caption>{}</caption>", escape(caption));
@@ -24,7 +24,7 @@ impl Table {
     }
 
     /// Adds a row of finished HTML.
-    pub(super) fn row<S: AsRef<str>>(&mut self, cells: &[S]) {
+    pub(crate) fn row<S: AsRef<str>>(&mut self, cells: &[S]) {
         self.html += "<tr>";
         for (index, cell) in cells.iter().enumerate() {
             let class = if self.numbers.get(index) == Some(&true) { " class=\"n\"" } else { "" };
@@ -38,7 +38,7 @@ impl Table {
         self.html += "</tr>\n";
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.html + "</tbody></table></div>\n"
     }
 }

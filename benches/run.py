@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""Times lfmq and the tools it is compared with, in alternation, on one synthetic checkpoint; writes one JSON file.
+
+    python3 benches/run.py [--shape 350M] [--out benches/results/NAME.json] [--work DIR] [--rounds 2] [--only quantize,run,...] [--recipes Q4_0,...]
+
+Standard library only. lfmq and lfmq-testkit are looked for in target/release (LFMQ, LFMQ_TESTKIT name others). The others
+run where they are found, on PATH or by environment variable, and are skipped by name where not:
+
+    LLAMA_CONVERT   the converter as a command, e.g. "python3 /src/convert_hf_to_gguf.py"   (convert_hf_to_gguf.py)
+    LLAMA_QUANTIZE  llama.cpp's quantizer                                                   (llama-quantize)
+    LLAMA_BENCH     llama.cpp's bench                                                       (llama-bench)
+    ORT_PYTHON      a python that imports onnxruntime and numpy
+    LITERT_PYTHON   a python that imports ai_edge_litert and numpy
+
+See docs/speed.md for what the figures mean. Nothing here asserts a time.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+QUANTIZE = ["Q8_0", "Q4_0", "Q6_K", "Q4_K_M", "IQ4_XS"]
+RUN = ["Q4_0", "Q4_K_M", "Q8_0"]
+PREFILL, DECODE, DEPTH = 512, 32, 128
+# A peer that takes longer than this is run once.
+PATIENCE_S = 8.0
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def find(variable, name):
+    """A command: from the environment, else from PATH, else None."""
+    if os.environ.get(variable):
+        return shlex.split(os.environ[variable])
+    path = shutil.which(name) if name else None
+    if path is None:
+        note(f"SKIPPED: neither ${variable} nor {name or 'anything'} on PATH")
+    return [path] if path else None
+
+
+def timed(command, **more):
+    """Runs a command; wall, user and system seconds, peak resident MiB, and what it printed."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        start = time.monotonic()
+        child = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, **more)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.monotonic() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0), err.seek(0)
+        printed = out.read()
+        if child.returncode != 0:
+            note(f"FAILED ({child.returncode}): {' '.join(map(str, command))}\n{err.read()[-2000:]}")
+            return None
+    seconds = {"wall_s": wall, "user_s": usage.ru_utime, "system_s": usage.ru_stime}
+    return {k: round(v, 3) for k, v in seconds.items()} | {"peak_mib": usage.ru_maxrss // 1024, "printed": printed}
+
+
+def summary(values):
+    """Median and spread of some measurements."""
+    values = [v for v in values if v is not None]
+    if not values:
+        return None
+    return {"median": round(statistics.median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3), "n": len(values)}
+
+
+def median(of):
+    return of["median"] if of else None
+
+
+def ratio(ours, theirs):
+    """How many times more, of two summaries."""
+    return round(median(ours) / median(theirs), 3) if ours and theirs and median(theirs) else None
+
+
+def machine(threads):
+    """The processor by its own words, and its measured limits."""
+    info = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        info.setdefault(key.strip(), value.strip())
+    wanted = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "sha_ni", "asimd", "asimddp", "i8mm", "sve")
+    flags = (info.get("flags") or info.get("Features") or "").split()
+    bench = subprocess.run(
+        ["cargo", "bench", "-q", "-p", "lfmq-kernels", "--bench", "machine", "--", str(threads)],
+        cwd=ROOT, capture_output=True, text=True,
+    )
+    lines = [line for line in bench.stdout.splitlines() if line.startswith("{")]
+    limits = json.loads(lines[-1]) if lines else {"stream_read_gb_s": None, "int8_peak_gop_s": None}
+    named = {"architecture": platform.machine(), "model": info.get("model name") or info.get("CPU part"),
+             "family": info.get("cpu family"), "model_number": info.get("model"), "cores": os.cpu_count(),
+             "flags": [f for f in wanted if f in flags]}
+    return named | limits
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.work = Path(args.work)
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.syn = self.work / f"synth-{args.shape}"
+        self.lfmq = find("LFMQ", None) or [ROOT / "target/release/lfmq"]
+        self.licence = self.work / "LICENSE"
+        self.licence.write_text("synthetic weights, no rights reserved\n")
+        self.threads = ["--threads", str(args.threads)]
+
+    def synth(self):
+        if not (self.syn / "config.json").exists():
+            testkit = shlex.split(os.environ.get("LFMQ_TESTKIT", str(ROOT / "target/release/lfmq-testkit")))
+            if timed(testkit + ["synth", self.args.shape, self.syn]) is None:
+                sys.exit("no checkpoint to work on")
+
+    def quantized(self, recipe, to="gguf"):
+        """Quantizes; the measurement. The artifact is left in `folder(recipe)`."""
+        folder = self.folder(recipe)
+        shutil.rmtree(folder, ignore_errors=True)
+        return timed(self.lfmq + ["-q", *self.threads, "quantize", self.syn, "--recipe", recipe, "--to", to,
+                                  "--no-verify", "--license-file", self.licence, "-o", folder])
+
+    def folder(self, recipe):
+        return self.work / f"ours-{recipe}"
+
+    def file(self, recipe, extension="gguf"):
+        found = sorted(self.folder(recipe).rglob(f"*.{extension}"))
+        return found[0] if found else None
+
+    # ---- quantizing
+
+    def quantize(self):
+        converter, quantizer = find("LLAMA_CONVERT", "convert_hf_to_gguf.py"), find("LLAMA_QUANTIZE", "llama-quantize")
+        source, conversion = self.work / "bf16.gguf", None
+        if converter and quantizer:
+            conversion = timed(converter + [self.syn, "--outtype", "bf16", "--outfile", source])
+            if conversion is None and self.quantized("BF16") is not None:
+                note("llama.cpp's quantizer gets the BF16 file of lfmq")
+                shutil.move(self.file("BF16"), source)
+        rows = {}
+        for recipe in QUANTIZE:
+            ours, theirs = [], []
+            for round_ in range(self.args.rounds + 1):
+                ours.append(self.quantized(recipe))
+                slow = theirs and theirs[-1] and theirs[-1]["wall_s"] > PATIENCE_S
+                if quantizer and source.exists() and not slow and round_ < self.args.rounds:
+                    theirs.append(timed(quantizer + [source, self.work / "theirs.gguf", recipe, str(self.args.threads)]))
+            rows[recipe] = {"lfmq": self.costs(ours), "llama_quantize": self.costs(theirs)}
+            note(f"quantize {recipe}: lfmq {rows[recipe]['lfmq']}, llama-quantize {rows[recipe]['llama_quantize']}")
+        return {"converter": self.costs([conversion]), "recipes": rows}
+
+    @staticmethod
+    def costs(runs):
+        runs = [r for r in runs if r]
+        if not runs:
+            return None
+        cpu = summary([r["user_s"] + r["system_s"] for r in runs])
+        return {"cpu_s": cpu, "peak_mib": max(r["peak_mib"] for r in runs)} | {
+            k: summary([r[k] for r in runs]) for k in ("user_s", "system_s", "wall_s")
+        }
+
+    # ---- running
+
+    def bench_lfmq(self, recipe, path, out):
+        ran = timed(self.lfmq + ["--format", "json", "-q", *self.threads, "bench", path, "--prefill", PREFILL, "--decode", DECODE])
+        if ran:
+            latency = json.loads(ran["printed"])["result"]["latency"]
+            out["prefill"].append(latency["prefill"][0]["tokens_per_second"])
+            out["decode"].append(latency["decode"]["tokens_per_second"])
+            out["load_ms"].append(latency["load_ms"])
+
+    def bench_llama(self, bench, path, out):
+        common = [*bench, "-m", path, "-t", self.args.threads, "-r", 3, "-o", "json"]
+        for key, asked in [("prefill", ["-p", PREFILL, "-n", 0]), ("decode", ["-p", 0, "-n", DECODE, "-d", DEPTH])]:
+            if ran := timed(common + asked):
+                out[key].append(json.loads(ran["printed"])[0]["avg_ts"])
+
+    def bench_script(self, script, path, out):
+        ran = timed([*script, path, str(self.args.threads), str(PREFILL), str(DECODE), str(DEPTH)])
+        if ran:
+            figures = json.loads(ran["printed"].splitlines()[-1])
+            out["prefill"].append(figures["prefill"])
+            out["decode"].append(figures["decode"])
+
+    def compare(self, recipe, ours, peers, limits, weights):
+        """`ours` and each of `peers`, functions that add to lists of rates, in alternation."""
+        rates = {name: {"prefill": [], "decode": [], "load_ms": []} for name in ["lfmq", *peers]}
+        for _ in range(self.args.rounds):
+            ours(rates["lfmq"])
+            for name, peer in peers.items():
+                peer(rates[name])
+        row = {name: {k: summary(v) for k, v in lists.items() if v} for name, lists in rates.items()}
+        for name in peers:
+            row[f"times_{name}"] = {k: ratio(row["lfmq"].get(k), row[name].get(k)) for k in ("prefill", "decode")}
+        row["weight_bytes"], (linear, stream, int8) = weights, limits
+        decode, prefill = median(row["lfmq"].get("decode")), median(row["lfmq"].get("prefill"))
+        if decode and stream:
+            row["decode_share_of_stream"] = round(decode * weights / 1e9 / stream, 3)
+        if prefill and int8:
+            row["prefill_share_of_int8_peak"] = round(prefill * 2 * linear / 1e9 / int8, 3)
+        note(f"run {recipe}: " + json.dumps(row))
+        return row
+
+    def active(self):
+        """Weights that meet every token, the head apart."""
+        count = 0
+        config = json.loads((self.syn / "config.json").read_text())
+        share = config.get("num_experts_per_tok", 0) / config["num_experts"] if config.get("num_experts") else 1
+        for shard in self.syn.glob("*.safetensors"):
+            with shard.open("rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            for name, tensor in header.items():
+                shape = tensor.get("shape", [])
+                if len(shape) == 2 and "embed" not in name and "lm_head" not in name:
+                    count += shape[0] * shape[1] * (share if ".experts." in name else 1)
+        return count
+
+    def run(self, here):
+        limits = self.active(), here["stream_read_gb_s"], here["int8_peak_gop_s"]
+        llama, rows = find("LLAMA_BENCH", "llama-bench"), {}
+        for recipe in self.args.recipes.split(","):
+            if self.file(recipe) is None:
+                self.quantized(recipe)
+            path = self.file(recipe)
+            peers = {"llama_cpp": lambda out: self.bench_llama(llama, path, out)} if llama else {}
+            rows[recipe] = self.compare(recipe, lambda out: self.bench_lfmq(recipe, path, out), peers, limits, path.stat().st_size)
+        return rows
+
+    def other(self, here, recipe, to, extension, variable, script):
+        """A format whose runtime is driven from Python."""
+        python = find(variable, None)
+        if not python:
+            return None
+        cost = self.quantized(recipe, to)
+        path = self.file(recipe, extension)
+        if path is None:
+            return None
+        limits = self.active(), here["stream_read_gb_s"], here["int8_peak_gop_s"]
+        weights = sum(f.stat().st_size for f in path.parent.iterdir() if f.name.startswith(path.name))
+        peer = {"runtime": lambda out: self.bench_script([*python, ROOT / "benches" / script], path, out)}
+        row = self.compare(recipe, lambda out: self.bench_lfmq(recipe, path, out), peer, limits, weights)
+        return row | {"quantize": self.costs([cost])}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="350M")
+    parser.add_argument("--out", default=str(ROOT / "benches/results/run.json"))
+    parser.add_argument("--work", default=str(Path(tempfile.gettempdir()) / "lfmq-bench"))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--only", default="quantize,run,onnx,tflite")
+    parser.add_argument("--recipes", default=",".join(RUN), help="GGUF recipes to run")
+    args = parser.parse_args()
+    wanted, bench = set(args.only.split(",")), Bench(args)
+    here = machine(args.threads)
+    note(json.dumps(here))
+    bench.synth()
+    result = {"schema_version": 1, "shape": args.shape, "threads": args.threads, "rounds": args.rounds,
+              "prefill_tokens": PREFILL, "decode_tokens": DECODE, "decode_depth": DEPTH, "machine": here,
+              "load_before": os.getloadavg()[0]}
+    if "quantize" in wanted:
+        result["quantize"] = bench.quantize()
+    if "run" in wanted:
+        result["gguf"] = bench.run(here)
+    if "onnx" in wanted:
+        result["onnx"] = bench.other(here, "onnx-q4", "onnx", "onnx", "ORT_PYTHON", "peer_ort.py")
+    if "tflite" in wanted:
+        result["tflite"] = bench.other(here, "tflite-q8", "tflite", "tflite", "LITERT_PYTHON", "peer_litert.py")
+    result["load_after"] = os.getloadavg()[0]
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
+    note(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()

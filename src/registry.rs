@@ -9,6 +9,8 @@ use lfmq_kernels::Kernels;
 use lfmq_onnx_export::{OnnxExporter, OnnxOptions};
 use lfmq_onnx_run::Onnx;
 use lfmq_quant::{QuantError, Recipe};
+use lfmq_tflite_export::{TfliteExporter, TfliteOptions};
+use lfmq_tflite_run::Tflite;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -19,11 +21,15 @@ pub struct Format {
     pub id: &'static str,
     /// Extension of its files.
     pub extension: &'static str,
+    /// Extension of files that hold the same model together with its tokenizer.
+    pub bundle: Option<&'static str>,
     /// What it is for, in a few words.
     pub used_by: &'static str,
     /// The recipe of `--bits N`.
     pub bits: fn(u8) -> Result<Recipe, QuantError>,
     pub exporter: fn(&FormatOptions) -> Box<dyn Exporter>,
+    /// Whether its files hold a graph, to be held against our own forward pass.
+    pub graph: bool,
     opener: fn(&Path, Activation) -> Result<Opened, Fault>,
 }
 
@@ -31,26 +37,55 @@ pub const FORMATS: &[Format] = &[
     Format {
         id: "gguf",
         extension: "gguf",
+        bundle: None,
         used_by: "llama.cpp, LM Studio, Ollama",
         bits: Recipe::bits,
         exporter: |options| Box::new(GgufExporter { options: options.gguf.clone() }),
+        graph: false,
         opener: open_gguf,
     },
     Format {
         id: "onnx",
         extension: "onnx",
+        bundle: None,
         used_by: "onnxruntime, onnxruntime-genai, transformers.js",
         bits: |bits| Recipe::named(&format!("onnx-q{bits}")),
         exporter: |options| Box::new(OnnxExporter { options: options.onnx.clone() }),
+        graph: true,
         opener: open_onnx,
     },
+    Format {
+        id: "tflite",
+        extension: "tflite",
+        bundle: Some("litertlm"),
+        used_by: "LiteRT (TensorFlow Lite), LiteRT-LM",
+        bits: |bits| Recipe::named(&format!("tflite-q{bits}")),
+        exporter: |options| Box::new(TfliteExporter { options: options.tflite.clone() }),
+        graph: false,
+        opener: open_tflite,
+    },
 ];
+
+impl Format {
+    /// Whether a file of this name holds a model of this format.
+    pub fn has(&self, path: &Path) -> bool {
+        let found = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        [Some(self.extension), self.bundle].into_iter().flatten().any(|e| e.eq_ignore_ascii_case(found))
+    }
+
+    /// Whether the file is a bundle of a model that lies beside it by itself.
+    pub fn repeats(&self, path: &Path) -> bool {
+        let bundle = self.bundle.is_some_and(|e| path.extension().is_some_and(|found| found == e));
+        bundle && path.with_extension(self.extension).is_file()
+    }
+}
 
 /// What was chosen for each format.
 #[derive(Clone, Debug, Default)]
 pub struct FormatOptions {
     pub gguf: GgufOptions,
     pub onnx: OnnxOptions,
+    pub tflite: TfliteOptions,
 }
 
 /// An artifact opened for running, with the text side it carries.
@@ -65,6 +100,8 @@ enum Words {
     Vocabulary(Option<(lfmq_text::Vocabulary, Option<String>)>),
     /// In files of this folder.
     Folder(PathBuf),
+    /// Inside, as `tokenizer.json` and a chat template.
+    Files { tokenizer: Vec<u8>, template: Option<String> },
 }
 
 fn open_gguf(path: &Path, activation: Activation) -> Result<Opened, Fault> {
@@ -87,8 +124,35 @@ fn open_gguf(path: &Path, activation: Activation) -> Result<Opened, Fault> {
 
 fn open_onnx(path: &Path, activation: Activation) -> Result<Opened, Fault> {
     let onnx = Onnx::open(path, lfmq_onnx_run::Options { activation, kernels: rung() })?;
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    Ok(Opened { executor: Box::new(onnx), words: Words::Folder(folder) })
+    // The graph may lie in a folder of its own below the files that belong to the model.
+    let mut above = path.ancestors().skip(1).take(2);
+    let folder = above.find(|f| f.join("tokenizer.json").is_file()).or(path.parent()).unwrap_or(path);
+    Ok(Opened { executor: Box::new(onnx), words: Words::Folder(folder.to_owned()) })
+}
+
+fn open_tflite(path: &Path, activation: Activation) -> Result<Opened, Fault> {
+    let tflite = Tflite::open(path, lfmq_tflite_run::Options { activation, kernels: rung() })?;
+    let words = match tflite.tokenizer() {
+        None => Words::Folder(path.parent().map(Path::to_path_buf).unwrap_or_default()),
+        Some((stream, length)) => {
+            let template = tflite.chat_template().map(str::to_owned);
+            Words::Files { tokenizer: inflate(path, stream, length)?, template }
+        }
+    };
+    Ok(Opened { executor: Box::new(tflite), words })
+}
+
+/// Unpacks the tokenizer of a bundle.
+fn inflate(path: &Path, stream: &[u8], length: u64) -> Result<Vec<u8>, Fault> {
+    /// No `tokenizer.json` is larger; the length is a claim of the file.
+    const LARGEST: u64 = 256 << 20;
+    let most = usize::try_from(length.min(LARGEST)).unwrap_or(usize::MAX);
+    let broken = |why: String| Fault::new(Kind::Input, format!("{}: the tokenizer inside: {why}", path.display()));
+    let unpacked = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(stream, most);
+    unpacked.map_err(|why| broken(why.to_string())).and_then(|bytes| match bytes.len() as u64 == length {
+        true => Ok(bytes),
+        false => Err(broken(format!("{} bytes, expected {length}", bytes.len()))),
+    })
 }
 
 impl Opened {
@@ -111,6 +175,7 @@ impl Opened {
     pub fn speaker(&self) -> Result<Speaker, Fault> {
         match &self.words {
             Words::Folder(folder) => Speaker::of_folder(folder),
+            Words::Files { tokenizer, template } => Speaker::of_bundle(tokenizer, template.as_deref()),
             Words::Vocabulary(Some((vocabulary, template))) => {
                 Speaker::of_artifact(vocabulary.clone(), template.as_deref())
             }
@@ -123,10 +188,9 @@ impl Opened {
 ///
 /// # Errors
 /// An input error naming the extensions there are.
-fn of_file(path: &Path) -> Result<&'static Format, Fault> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    FORMATS.iter().find(|f| f.extension.eq_ignore_ascii_case(extension)).ok_or_else(|| {
-        let known: Vec<_> = FORMATS.iter().map(|f| f.extension).collect();
+pub fn of_file(path: &Path) -> Result<&'static Format, Fault> {
+    FORMATS.iter().find(|f| f.has(path)).ok_or_else(|| {
+        let known: Vec<_> = FORMATS.iter().flat_map(|f| [Some(f.extension), f.bundle]).flatten().collect();
         Fault::new(Kind::Input, format!("{}: no format has files like this", path.display()))
             .with_hint(format!("extensions: {}", known.join(", ")))
     })

@@ -165,3 +165,21 @@ fn a_format_refuses_what_it_cannot_hold_before_a_weight_is_read() {
     );
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing was written");
 }
+
+#[test]
+fn importance_of_another_size_is_named() {
+    let folder = scratch();
+    let name = "blk.0.ffn_down.weight";
+    let number = |n: u32| n.to_le_bytes().to_vec();
+    let values = [1_f32; 64].map(f32::to_le_bytes).concat();
+    let entry = [number(name.len() as u32), name.into(), number(1), number(64), values].concat();
+    std::fs::write(folder.path().join("i.dat"), [number(1), entry].concat()).expect("write");
+    let model = fixture_arg("lfm2-tiny");
+    let file = quantized(folder.path(), "lfm2-tiny", "Q4_0").display().to_string();
+    let quantize = ["quantize", &model, "--recipe", "Q4_K_M", "--imatrix", "i.dat"];
+    let verify = ["verify", &file, "--against", &model, "--imatrix", "i.dat"];
+    for args in [quantize.as_slice(), &verify] {
+        let run = lfmq(folder.path(), args).expect(3);
+        assert!(run.stderr.contains(name) && run.stderr.contains("64 columns"), "{}", run.stderr);
+    }
+}

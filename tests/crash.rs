@@ -54,6 +54,68 @@ fn killed_at_many_moments_and_resumed() {
     assert!(interrupted >= 3, "only {interrupted} of 12 runs were caught in the middle");
 }
 
+#[test]
+fn several_formats_killed_at_many_moments_and_resumed() {
+    let model = fixture_arg("lfm2-tiny");
+    let args = |out: &str| {
+        ["quantize", &model, "--bits", "8", "--to", "gguf,onnx", "--out", out, "--no-verify", "--memory", "1"]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let whole = scratch();
+    let started = Instant::now();
+    lfmq(whole.path(), &args("o")).expect(0);
+    let length = started.elapsed();
+    let sums = |folder: &Path, format: &str| std::fs::read_to_string(folder.join("o").join(format).join("SHA256SUMS"));
+    let want = ["gguf", "onnx"].map(|format| sums(whole.path(), format).expect("digests"));
+    let mut interrupted = 0;
+    for step in 0..12u32 {
+        let folder = scratch();
+        let mut child = command(folder.path())
+            .args(args("o"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        // Most of the moments lie at the end, where one format has its name and the other may not.
+        let moment = 1.0 - (1.0 - f64::from(step) / 11.0).powi(2);
+        std::thread::sleep(length.mul_f64(moment).max(Duration::from_millis(1)));
+        child.kill().expect("kill");
+        interrupted += u32::from(!child.wait().expect("wait").success());
+        // A run that came to its end is resumed too: there is nothing left to do.
+        let mut again = args("o");
+        again.push("--resume".to_owned());
+        lfmq(folder.path(), &again).expect(0);
+        for (format, want) in ["gguf", "onnx"].into_iter().zip(&want) {
+            assert_eq!(sums(folder.path(), format).expect("digests"), *want, "{format} after step {step}");
+            lfmq(folder.path(), &["check", &format!("o/{format}")]).expect(0);
+            assert!(!folder.path().join(format!("o/{format}.partial")).exists());
+        }
+    }
+    assert!(interrupted >= 3, "only {interrupted} of 12 runs were caught in the middle");
+}
+
+#[test]
+fn a_format_that_has_its_name_is_not_made_again() {
+    let folder = scratch();
+    let model = fixture_arg("lfm2-tiny");
+    let run = |more: &[&str]| {
+        let args = ["quantize", &model, "--bits", "8", "--to", "gguf,onnx", "--out", "o", "--no-verify"];
+        lfmq(folder.path(), &[&args[..], more].concat())
+    };
+    run(&[]).expect(0);
+    let gguf = folder.path().join("o/gguf");
+    let before = std::fs::metadata(gguf.join("lfmq.json")).and_then(|m| m.modified()).expect("the manifest");
+    std::fs::remove_dir_all(folder.path().join("o/onnx")).expect("remove");
+    run(&["--resume"]).expect(0);
+    assert_eq!(std::fs::metadata(gguf.join("lfmq.json")).and_then(|m| m.modified()).expect("the manifest"), before);
+    assert!(folder.path().join("o/onnx/onnx/model_int8.onnx").is_file());
+    // Another job's folder, or a damaged one, is in the way as ever.
+    std::fs::write(gguf.join("lfm2-tiny-Q8_0.gguf"), "").expect("write");
+    let refused = run(&["--resume"]).expect(2);
+    assert!(refused.stderr.contains("already exists"), "{}", refused.stderr);
+}
+
 fn whole_folder(folder: &Path, want: &[u8]) {
     let got = std::fs::read(folder.join(format!("o/lfm2-tiny-{RECIPE}.gguf"))).expect("the artifact");
     assert!(got == want, "the resumed artifact has other bytes");

@@ -114,3 +114,19 @@ fn every_rung_gives_the_same_bytes_and_figures() {
         }
     }
 }
+
+#[test]
+fn formats_written_together_have_the_bytes_of_each_alone() {
+    let model = fixture_arg("lfm2-tiny-moe");
+    let folder = scratch();
+    let make = |to: &str, out: &str| {
+        let args = ["quantize", &model, "--bits", "4", "--to", to, "--out", out, "--no-verify", "--quiet"];
+        lfmq(folder.path(), &args).expect(0);
+    };
+    make("gguf,onnx", "both");
+    for format in ["gguf", "onnx"] {
+        make(format, format);
+        let sums = |path: &str| std::fs::read_to_string(folder.path().join(path)).expect("digests");
+        assert_eq!(sums(&format!("both/{format}/SHA256SUMS")), sums(&format!("{format}/SHA256SUMS")));
+    }
+}

@@ -31,7 +31,7 @@ fn floor(folder: &str) -> Option<u8> {
         ["kernels"] | ["crates", "formats", _, "wire"] => Some(1),
         ["crates", "ops" | "quant" | "checkpoint" | "text" | "hub" | "artifact" | "targets"] => Some(2),
         ["crates", "reference" | "graph" | "moe"] => Some(3),
-        ["crates", "formats", _, "export" | "run"] => Some(4),
+        ["crates", "formats", _, "export" | "run"] | ["crates", "oracle"] => Some(4),
         ["crates", "verify" | "report"] => Some(5),
         [""] => Some(6),
         _ => None,

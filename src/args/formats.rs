@@ -64,3 +64,26 @@ pub enum OnnxFlavor {
     Genai,
     TransformersJs,
 }
+
+#[derive(Args, Debug, Clone)]
+pub struct TfliteArgs {
+    /// Which files to write: a `.tflite` for LiteRT, a `.litertlm` with tokenizer and chat template for LiteRT-LM.
+    #[arg(long, value_enum, default_value_t = TfliteFiles::Both, help_heading = "TFLite")]
+    pub tflite_files: TfliteFiles,
+    /// Positions a sequence may have; the caches are made for them. Default: 4096, or what the model has.
+    #[arg(long, value_name = "N", help_heading = "TFLite")]
+    pub tflite_context: Option<usize>,
+    /// Tokens of each prefill step. Default: 128, or 32 for a mixture of experts.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', help_heading = "TFLite")]
+    pub tflite_prefill: Vec<usize>,
+    /// Keep the weights inside the flatbuffer, for runtimes before 2.18; at most 2 GB then.
+    #[arg(long, help_heading = "TFLite")]
+    pub tflite_inline_weights: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TfliteFiles {
+    Both,
+    Tflite,
+    Litertlm,
+}

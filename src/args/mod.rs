@@ -2,29 +2,37 @@
 
 mod bench;
 mod check;
+mod confine;
 mod doctor;
 mod fetch;
 mod formats;
 mod inspect;
 mod matrix;
+mod oracle;
 mod quantize;
 mod report;
 mod run;
 mod targets;
+#[cfg(feature = "seal")]
+mod unseal;
 mod verify;
 
 pub use bench::BenchArgs;
 pub use check::CheckArgs;
+pub use confine::ConfineArgs;
 pub use doctor::DoctorArgs;
 pub use fetch::FetchArgs;
-pub use formats::{GgufArgs, OnnxArgs, OnnxConv, OnnxFlavor, OnnxMoe, ProfileArg};
+pub use formats::{GgufArgs, OnnxArgs, OnnxConv, OnnxFlavor, OnnxMoe, ProfileArg, TfliteArgs, TfliteFiles};
 pub use inspect::InspectArgs;
 pub use matrix::{EmitArg, MatrixArgs};
+pub use oracle::{OracleArg, OracleArgs};
 pub use quantize::QuantizeArgs;
 pub use report::{ReportArgs, ReportCommand};
 pub use run::RunArgs;
 pub use targets::TargetsArgs;
-pub use verify::{ActivationArg, DriftArgs, VerifyArgs};
+#[cfg(feature = "seal")]
+pub use unseal::UnsealArgs;
+pub use verify::{ActivationArg, DriftArgs, Suite, VerifyArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -108,12 +116,18 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Check an artifact folder against its digests.
     Check(CheckArgs),
+    /// Open a folder that was sealed for you.
+    #[cfg(feature = "seal")]
+    Unseal(UnsealArgs),
     /// Make pages, tables and JUnit of reports, compare runs, merge shards.
     Report(ReportArgs),
     /// Write the job matrix of models and targets for a CI engine.
     Matrix(MatrixArgs),
     /// Show the device targets lfmq knows, and why they are built as they are.
     Targets(TargetsArgs),
+    /// One run within limits, for `verify` and `quantize`.
+    #[command(hide = true)]
+    Confine(ConfineArgs),
     /// Show kernel rungs, formats, schemes and environment switches.
     Doctor(DoctorArgs),
 }
@@ -132,6 +146,9 @@ impl Command {
             Self::Run(_) => "run",
             Self::Inspect(_) => "inspect",
             Self::Check(_) => "check",
+            #[cfg(feature = "seal")]
+            Self::Unseal(_) => "unseal",
+            Self::Confine(_) => "confine",
             Self::Doctor(_) => "doctor",
         }
     }

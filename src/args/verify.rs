@@ -1,3 +1,4 @@
+use super::oracle::OracleArgs;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -30,6 +31,11 @@ pub struct VerifyArgs {
     /// The first part also measures what is not about windows.
     #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with_all = ["kld_base", "llama_compatible"])]
     pub shard: Option<lfmq_verify::Shard>,
+    /// Device classes whose limits and memory budget it must keep, or your own files (.toml); see `lfmq targets`.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "kld_base")]
+    pub target: Vec<String>,
+    #[command(flatten)]
+    pub oracle: OracleArgs,
     #[command(flatten)]
     pub drift: DriftArgs,
 }
@@ -65,6 +71,10 @@ pub struct DriftArgs {
     /// Activation arithmetic of the executor: what llama.cpp does with this file, or plain f32.
     #[arg(long, value_enum, default_value_t = ActivationArg::Runtime, help_heading = "Verification")]
     pub activations: ActivationArg,
+    /// Also run a suite: `edge` is latency, memory, accuracy, robustness, consistency, a quarter of the processor and no
+    /// network, a row each.
+    #[arg(long, value_enum, value_name = "SUITE", help_heading = "Verification")]
+    pub suite: Option<Suite>,
     /// Skip the latency measurement.
     #[arg(long, help_heading = "Verification")]
     pub no_latency: bool,
@@ -74,4 +84,9 @@ pub struct DriftArgs {
 pub enum ActivationArg {
     F32,
     Runtime,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    Edge,
 }

@@ -8,7 +8,7 @@ use lfmq_kernels::Kernels;
 use serde_json::json;
 
 /// Every environment switch: name and what it does.
-const SWITCHES: [(&str, &str); 11] = [
+const SWITCHES: [(&str, &str); 13] = [
     ("LFMQ_THREADS", "threads; results do not depend on it"),
     ("LFMQ_ISA", "kernel rung instead of the best"),
     ("HF_HUB_CACHE", "the hub cache"),
@@ -19,6 +19,8 @@ const SWITCHES: [(&str, &str); 11] = [
     ("HF_HUB_OFFLINE", "1: never go to the network"),
     ("NO_COLOR", "no colour"),
     ("COLUMNS", "width of tables"),
+    ("LFMQ_PYTHON", "a Python with the runtimes for --oracle"),
+    ("ORT_DYLIB_PATH", "onnxruntime's library, in place of Python's"),
     ("RUST_BACKTRACE", "1 shows where a bug of ours happened"),
 ];
 

@@ -2,15 +2,17 @@
 
 use super::Done;
 use crate::args::{EmitArg, MatrixArgs};
+use crate::jobs::targets;
 use crate::printer::Printer;
 use crate::registry;
 use lfmq_core::Fault;
 use lfmq_report::{Emit, MatrixOptions, jobs, matrix};
+use lfmq_targets::{Target, TargetError};
 use serde_json::json;
+use std::path::Path;
 
 pub fn run(args: &MatrixArgs, printer: &Printer) -> anyhow::Result<Done> {
-    let targets = args.targets.iter().map(|name| lfmq_targets::find(name)).collect::<Result<Vec<_>, _>>();
-    let targets = targets.map_err(Fault::from)?;
+    let targets = args.targets.iter().map(typed).collect::<Result<Vec<_>, _>>().map_err(Fault::from)?.concat();
     let formats: Vec<&str> = registry::FORMATS.iter().map(|f| f.id).collect();
     let options = MatrixOptions { formats: &formats, shards: usize::from(args.shards) };
     let emit = match args.emit {
@@ -21,4 +23,13 @@ pub fn run(args: &MatrixArgs, printer: &Printer) -> anyhow::Result<Done> {
     printer.line(text.trim_end());
     let jobs = jobs(&args.models, &targets, emit, &options).map_err(Fault::from)?;
     Ok(json!({ "jobs": jobs, "text": text }).into())
+}
+
+/// The targets of one name. One of the user's own is called by its file: the jobs have to find it.
+fn typed(name: &String) -> Result<Vec<Target>, TargetError> {
+    let mut found = targets::named(std::slice::from_ref(name))?;
+    if Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) {
+        found.iter_mut().for_each(|target| target.name.clone_from(name));
+    }
+    Ok(found)
 }

@@ -2,18 +2,25 @@
 
 mod bench;
 mod check;
+mod confine;
 mod doctor;
+mod edge;
 mod fetch;
 mod inspect;
 mod matrix;
+mod misrouted;
+mod papers;
 mod plan;
 mod proof;
 mod quantize;
 mod report;
 mod run;
 mod targets;
+#[cfg(feature = "seal")]
+mod unseal;
 mod verdicts;
 mod verify;
+mod write;
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
@@ -49,6 +56,9 @@ pub fn run(cli: &Cli, printer: &Printer) -> anyhow::Result<Done> {
         Command::Run(args) => run::run(args, printer),
         Command::Inspect(args) => inspect::run(args, offline, printer),
         Command::Check(args) => check::run(args, printer),
+        #[cfg(feature = "seal")]
+        Command::Unseal(args) => unseal::run(args, printer),
+        Command::Confine(args) => confine::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
     }
 }

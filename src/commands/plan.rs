@@ -7,12 +7,12 @@ use lfmq_core::{ExportPlan, QuantPlan, TensorSource};
 use serde_json::{Value, json};
 
 /// Tensors of one role that share a scheme and its reason.
-struct Group {
-    role: &'static str,
-    scheme: String,
-    reason: String,
-    tensors: usize,
-    bytes: u64,
+pub struct Group {
+    pub role: &'static str,
+    pub scheme: String,
+    pub reason: String,
+    pub tensors: usize,
+    pub bytes: u64,
 }
 
 /// Shows the plan of one format and returns it as JSON.
@@ -62,7 +62,7 @@ pub fn show_plan(
 }
 
 /// Groups in the order their first tensor has in the model.
-fn groups(plan: &QuantPlan, export: &dyn ExportPlan) -> Vec<Group> {
+pub fn groups(plan: &QuantPlan, export: &dyn ExportPlan) -> Vec<Group> {
     let mut order: Vec<usize> = (0..plan.tensors.len()).collect();
     order.sort_by_key(|&i| plan.tensors[i].id);
     let mut groups: Vec<Group> = Vec::new();

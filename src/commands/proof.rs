@@ -1,25 +1,28 @@
 //! Proves an artifact: opens its bytes, compares weights, predictions and tasks with the checkpoint, measures latency,
 //! and judges the gates. `quantize` and `verify` share it.
 
-use super::Done;
-use super::verdicts;
-use crate::args::DriftArgs;
+use super::misrouted::misrouted;
+use super::{Done, edge, verdicts};
+use crate::args::{DriftArgs, OracleArgs};
 use crate::failure::Failure;
-use crate::jobs::file;
 use crate::jobs::speaker::Speaker;
 use crate::jobs::text::Text;
+use crate::jobs::{self, file};
 use crate::printer::{Printer, Tone};
 use crate::registry::{self, Opened, activation};
 use anyhow::{Context, Result};
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{ArtifactFile, Executor, Fault, Kind, StoredTensor, TensorId, TensorSource};
+use lfmq_core::{Activation, ArtifactFile, Executor, Fault, Kind, TensorId, TensorSource};
 use lfmq_gguf_wire::names::tensor_name;
 use lfmq_quant::Importance;
-use lfmq_reference::Reference;
+use lfmq_reference::{Ahead, Reference};
 use lfmq_targets::Target;
+use lfmq_verify::edge::{EdgeReport, Family};
+use lfmq_verify::metrics::Conspicuous;
 use lfmq_verify::{
-    ArtifactFacts, DriftOptions, DriftReport, GateFile, Generate, LatencyOptions, Limits, Shard, TaskComparison,
-    TextFacts, Verdict, WindowOptions, Windows, drift, latency, spec, tasks, weights,
+    ArtifactFacts, DriftOptions, DriftReport, GateFile, GateReport, Generate, GraphReport, LatencyOptions, Limits,
+    Shard, TargetVerdict, TaskComparison, TextFacts, Verdict, WindowOptions, Windows, drift, graph, latency, layers,
+    oracle, spec, tasks, weights,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,12 +31,18 @@ use std::time::Duration;
 const LEAST_WINDOWS: u32 = 4;
 /// A greedy answer that is longer than this is wrong anyway.
 const ANSWER_TOKENS: usize = 320;
+/// Tokens a graph is run on beside our own forward pass.
+const GRAPH_TOKENS: usize = 24;
+/// Tokens whose way through the layers is compared.
+const LAYER_TOKENS: usize = 128;
 /// The latency part of a proof may take about this long; `lfmq bench` has no such limit.
 const LATENCY_BUDGET: Duration = Duration::from_secs(6);
 
 /// What is to be proved, and against what.
 pub struct Proof<'a> {
     pub artifact: PathBuf,
+    /// What it is called; see [`artifact_name`].
+    pub name: String,
     pub files: Vec<ArtifactFile>,
     pub checkpoint: &'a Checkpoint,
     pub importance: Option<&'a Importance>,
@@ -46,6 +55,8 @@ pub struct Proof<'a> {
     pub llama_compatible: bool,
     /// The part of the windows to score; `None`: all.
     pub shard: Option<Shard>,
+    /// The runtime to hold our executor against.
+    pub oracle: Option<&'a OracleArgs>,
 }
 
 /// Runs the proof and prints its table.
@@ -53,12 +64,19 @@ pub struct Proof<'a> {
 /// # Errors
 /// Anything that keeps it from running to its end. A gate that fails is in the result, not an error.
 pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
-    let gates = gates(proof.what)?;
+    let general = gates(proof.what, None)?;
+    // A runtime that is not there is told before anything is measured.
+    let runtime = proof.oracle.map(|asked| jobs::oracle::open(asked, &proof.artifact)).transpose()?.flatten();
+    let speaker = Speaker::of_checkpoint(proof.checkpoint)?;
+    let text = Text::read(proof.what.text.as_deref())?;
+    let tokens = speaker.tokenizer.encode(&text.text, false).map_err(Fault::from)?;
+    // What is not about windows is measured once.
+    let leads = proof.shard.is_none_or(Shard::leads);
+    let graph = if leads { graph_report(proof, &tokens)? } else { None };
     let (opened, load_ms) = Opened::timed(&proof.artifact, activation(proof.what.activations))?;
     let candidate = opened.executor.as_ref();
-    let yardstick = Reference::open(proof.checkpoint, registry::rung()).map_err(Fault::from)?;
-    let name = artifact_name(&proof.artifact);
-    let mut artifact = ArtifactFacts::new(name, proof.files.clone(), candidate.facts());
+    let reference = Reference::open(proof.checkpoint, registry::rung()).map_err(Fault::from)?;
+    let mut artifact = ArtifactFacts::new(proof.name.clone(), proof.files.clone(), candidate.facts());
     // A graph's matrices are folded, tied and padded in many ways: the checkpoint knows how many weights there are.
     let weights = proof.checkpoint.spec().parameters().max(1);
     artifact.bits_per_weight = 8.0 * candidate.facts().weight_bytes as f64 / weights as f64;
@@ -67,12 +85,11 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
         artifact,
         candidate.facts(),
         proof.checkpoint.name(),
-        yardstick.facts(),
+        reference.facts(),
     );
     let mut complaints = Vec::new();
     report.spec = candidate.spec().map(|found| spec::compare(proof.checkpoint.spec(), found));
-    // What is not about windows is measured once.
-    let leads = proof.shard.is_none_or(Shard::leads);
+    report.graph = graph;
     if let Some(stored) = candidate.weights().filter(|_| leads) {
         let importance = |id: &TensorId, cols: usize| {
             let importance = proof.importance?;
@@ -80,11 +97,11 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
         };
         report.weights = Some(weights::compare(stored, proof.checkpoint, Some(&importance), printer.observer())?);
     }
-    let speaker = Speaker::of_checkpoint(proof.checkpoint)?;
-    let text = Text::read(proof.what.text.as_deref())?;
-    let tokens = speaker.tokenizer.encode(&text.text, false).map_err(Fault::from)?;
     complaints.extend(other_tokens(&opened, &text.text, &tokens)?);
     let windows = cut(&tokens, &speaker, proof.what)?;
+    let part = proof.shard.map_or_else(|| windows.clone(), |shard| shard.of(&windows));
+    let yardstick = Ahead::new(&reference, part.iter());
+    yardstick.prepare(printer.observer()).map_err(Fault::from)?;
     if let Some(path) = proof.save_kld_base {
         save_base(path, &yardstick, &windows, printer)?;
     }
@@ -97,6 +114,16 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
     let (drift, detail) =
         drift::measure_in_detail(&yardstick, candidate, &windows, proof.shard, &options, printer.observer())?;
     report.drift = Some(drift);
+    if leads && report.spec.is_none() {
+        report.spec = misrouted(proof.checkpoint, &yardstick, candidate, &windows)?.map(|difference| vec![difference]);
+    }
+    if let Some(runtime) = &runtime {
+        report.independent_oracle = Some(runtime.facts().what.clone());
+        report.oracle = Some(oracle::compare(runtime.as_ref(), candidate, &windows, printer.observer())?);
+    }
+    if leads && let Some(window) = windows.iter().next() {
+        report.layers = layers::measure(&yardstick, candidate, &window[..window.len().min(LAYER_TOKENS)])?;
+    }
     if proof.shard.is_some() {
         (report.shard, report.detail) = (proof.shard, Some(detail));
     }
@@ -107,14 +134,36 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
         let options = LatencyOptions { budget: Some(LATENCY_BUDGET), ..LatencyOptions::default() };
         report.latency = Some(latency::measure(candidate, &options, Some(load_ms), printer.observer())?);
     }
-    let stored = candidate.weights().map(|w| w.tensors().to_vec()).unwrap_or_default();
-    report.judge(&gates, &stored);
+    let stored = candidate.weights().map(|w| weights::identify(w.tensors(), proof.checkpoint)).unwrap_or_default();
+    report.judge(&general, &stored);
+    let judged: Vec<(&Target, GateReport)> = proof
+        .targets
+        .iter()
+        .map(|target| Ok((target, gates(proof.what, Some(target))?.judge(&report, &stored))))
+        .collect::<Result<_>>()?;
+    // Where targets are judged, the strictest of them speaks for the artifact.
+    if let Some((_, worst)) = judged.iter().max_by_key(|(_, gates)| severity(gates)) {
+        report.gates = Some(worst.clone());
+    }
+    if leads {
+        let subject = edge::Subject { proof, opened: &opened, report: &report, judged: &judged };
+        report.edge = edge::measure(&subject, printer)?;
+    }
     verdicts::show(&report, printer);
     if let Some(figures) = &report.llama_compatible {
         verdicts::show_llama(figures, printer);
     }
-    for target in proof.targets {
-        complaints.extend(judge_target(target, &report, &gates, &stored, printer)?);
+    if let Some(edge) = &report.edge {
+        verdicts::show_edge(edge, printer);
+        let own = edge.failures().filter(|row| row.target.is_none() && row.family != Family::Accuracy);
+        complaints.extend(own.map(|row| format!("{} {}", row.title(), row.figure)));
+    }
+    for (target, judged) in &judged {
+        let told = tell_target(target, judged, &report, printer);
+        if !told.trouble.is_empty() {
+            complaints.push(format!("target {}: {}", told.name, told.trouble.join(", ")));
+        }
+        report.targets.push(told);
     }
     let value = serde_json::to_value(&report)?;
     if let Some(path) = proof.report {
@@ -129,48 +178,71 @@ pub fn prove(proof: &Proof<'_>, printer: &Printer) -> Result<Done> {
     Ok(Done { failure: failure(&report, complaints, general), value })
 }
 
-/// The file's name; where runtimes fix it (`model.onnx`), with its folder's in front.
-fn artifact_name(file: &Path) -> String {
+/// A format that holds a graph: the graph in f32 beside our forward pass over the weights it stores, if those are all
+/// there. It is opened for this alone and closed again, so that no two copies of a model lie in memory.
+fn graph_report(proof: &Proof<'_>, tokens: &[u32]) -> Result<Option<GraphReport>> {
+    if !registry::of_file(&proof.artifact)?.graph {
+        return Ok(None);
+    }
+    let (opened, _) = Opened::timed(&proof.artifact, Activation::F32)?;
+    let executor = opened.executor.as_ref();
+    let Some(stored) = executor.weights() else { return Ok(None) };
+    let Some(values) = weights::StoredValues::new(stored, proof.checkpoint) else { return Ok(None) };
+    let model = Reference::open(&values, registry::rung()).map_err(Fault::from)?;
+    let tokens = tokens.get(..tokens.len().min(GRAPH_TOKENS)).unwrap_or_default();
+    Ok(Some(graph::compare(&model, executor, tokens)?))
+}
+
+/// The file's name; where runtimes fix it (`onnx/model_q4.onnx`), with the artifact folder's in front.
+pub fn artifact_name(file: &Path) -> String {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let folder = file.parent().map(name).filter(|folder| !folder.is_empty());
+    let folder = file.ancestors().skip(1).map(name).find(|folder| folder != "onnx").filter(|f| !f.is_empty());
     match folder {
-        Some(folder) if file.file_stem().is_some_and(|s| s == "model") => format!("{folder}/{}", name(file)),
+        Some(folder) if name(file).starts_with("model") => format!("{folder}/{}", name(file)),
         _ => name(file),
     }
 }
 
-/// Limits from a file or our own, with `--max-kld` on top.
-fn gates(what: &DriftArgs) -> Result<GateFile, Fault> {
-    let gates = match &what.gate {
-        None => GateFile::built_in()?,
-        Some(path) => {
-            let text = file::read("gates", path)?;
-            GateFile::parse(&path.display().to_string(), &text)?
+/// Limits from a file, else a target's, else our own; `--max-kld` on top.
+fn gates(what: &DriftArgs, target: Option<&Target>) -> Result<GateFile> {
+    let gates = match (&what.gate, target) {
+        (Some(path), _) => GateFile::parse(&path.display().to_string(), &file::read("gates", path)?)?,
+        (None, Some(target)) => {
+            let mut limits = serde_json::to_value(&target.gates)?;
+            if let Some(fields) = limits.as_object_mut() {
+                fields.remove("reason");
+            }
+            let mut own = GateFile::built_in()?.with(serde_json::from_value(limits)?);
+            own.source = format!("target {}", target.name);
+            own
         }
+        (None, None) => GateFile::built_in()?,
     };
     Ok(gates.with(Limits { kld_mean_max: what.max_kld, ..Limits::default() }))
 }
 
-/// Judges the report by a target's limits and budget, and tells the verdict; a complaint when it fails.
-fn judge_target(
-    target: &Target,
-    report: &DriftReport,
-    gates: &GateFile,
-    stored: &[StoredTensor],
-    printer: &Printer,
-) -> Result<Option<String>> {
-    let mut limits = serde_json::to_value(&target.gates)?;
-    if let Some(fields) = limits.as_object_mut() {
-        fields.remove("reason");
-    }
-    let judged = gates.clone().with(serde_json::from_value(limits)?).judge(report, stored);
+/// How bad verdicts are, to find the worst of several.
+fn severity(gates: &GateReport) -> (bool, bool, usize) {
+    let open = gates.gates.iter().filter(|g| matches!(g.verdict, Verdict::Fail | Verdict::Inconclusive)).count();
+    (gates.verdict == Verdict::Fail, !gates.holds, open)
+}
+
+/// Tells whether a target's limits and budget hold.
+fn tell_target(target: &Target, judged: &GateReport, report: &DriftReport, printer: &Printer) -> TargetVerdict {
     let failed = judged.gates.iter().filter(|g| g.verdict == Verdict::Fail).map(|g| g.name.clone());
     let mut trouble: Vec<String> = if judged.holds { vec![] } else { failed.collect() };
     trouble.extend(target.too_large(report.artifact.bytes));
+    let rows = report.edge.iter().flat_map(EdgeReport::failures);
+    let own = rows.filter(|row| row.target.as_ref() == Some(&target.name) && row.family != Family::Accuracy);
+    trouble.extend(own.map(|row| {
+        let limit = row.limit.map(|limit| format!(" (limit {limit} {})", row.unit)).unwrap_or_default();
+        format!("{} {}: {}{limit}", row.family, row.name, row.figure)
+    }));
     let (word, tone) = if trouble.is_empty() { ("PASS", Tone::Good) } else { ("FAIL", Tone::Bad) };
     let line = format!("  {:<16} {} {}", target.name, printer.tone(word, tone), trouble.join(", "));
     printer.line(line.trim_end());
-    Ok((!trouble.is_empty()).then(|| format!("target {}: {}", target.name, trouble.join(", "))))
+    let verdict = if trouble.is_empty() { judged.verdict } else { Verdict::Fail };
+    TargetVerdict { name: target.name.clone(), about: target.about.clone(), verdict, trouble }
 }
 
 fn cut(tokens: &[u32], speaker: &Speaker, what: &DriftArgs) -> Result<Windows, Fault> {
@@ -257,6 +329,13 @@ fn score_tasks(
 fn failure(report: &DriftReport, mut complaints: Vec<String>, general: bool) -> Option<Failure> {
     let gates = report.gates.as_ref()?;
     if general && !gates.holds {
+        let experts = report.drift.iter().filter_map(|d| d.router.as_ref()).flat_map(|r| &r.conspicuous);
+        complaints.extend(experts.map(|c| {
+            let Conspicuous { mixture_layer, expert, times, .. } = c;
+            format!(
+                "tokens of expert {expert} of mixture layer {mixture_layer} drift {times:.1} times as far as others"
+            )
+        }));
         // With `inconclusive = "fail"` what is not proven counts too.
         let judged = gates.gates.iter().filter(|g| matches!(g.verdict, Verdict::Fail | Verdict::Inconclusive));
         let proven = judged.clone().any(|g| g.verdict == Verdict::Fail);

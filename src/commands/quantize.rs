@@ -1,18 +1,17 @@
-//! `lfmq quantize`: plan, write, publish, prove.
+//! `lfmq quantize`: plan, write, prove, publish.
 
 use super::Done;
+use super::papers::papers;
 use super::plan::show_plan;
-use super::proof::{Proof, prove};
+use super::proof::{Proof, artifact_name, prove};
+use super::write::{Planned, write};
 use crate::args::QuantizeArgs;
 use crate::jobs::file;
 use crate::jobs::quantize::{Output, QuantizeJob, prepare};
-use crate::jobs::size;
-use crate::jobs::text::sha256_hex;
 use crate::printer::Printer;
 use anyhow::Result;
-use lfmq_artifact::{Staging, license_files};
-use lfmq_core::{Artifact, ArtifactFile, ExportJob, ExportPlan, Fault, QuantPlan, TensorSource};
-use lfmq_report::{HtmlOptions, Report, html};
+use lfmq_core::{ArtifactFile, ExportJob, Fault, TensorSource};
+use lfmq_report::{HtmlOptions, Report, drift_summary, html};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -24,66 +23,68 @@ pub fn run(args: &QuantizeArgs, offline: bool, printer: &Printer) -> Result<Done
         plans.push(lfmq_quant::plan(source, &output.recipe, job.importance.as_ref()).map_err(Fault::from)?);
     }
     // Every format must be able to hold its plan before the first one is written.
-    let mut exports = Vec::new();
+    let mut outputs = Vec::new();
     for (output, plan) in job.outputs.iter().zip(&plans) {
-        exports.push(output.exporter.plan(&ExportJob { source, plan, stem: &output.stem })?);
+        let export = output.exporter.plan(&ExportJob { source, plan, stem: &output.stem })?;
+        outputs.push(Planned { output, plan, export });
     }
-    let each = || job.outputs.iter().zip(&plans).zip(&exports).map(|((o, p), e)| (o, p, e.as_ref()));
     if args.dry_run {
-        let shown: Vec<Value> = each().map(|(o, p, e)| show_plan(source, o, p, e, printer)).collect();
+        let shown: Vec<Value> =
+            outputs.iter().map(|o| show_plan(source, o.output, o.plan, o.export.as_ref(), printer)).collect();
         return Ok(json!({"model": source.name(), "formats": shown}).into());
     }
-    let inputs = job.checkpoint.digests(printer.observer());
     let mut done = Done::from(Value::Null);
-    let mut results = Vec::new();
-    for (output, plan, export) in each() {
-        let artifact = write(&job, output, plan, export, &inputs, printer)?;
-        let bytes: u64 = artifact.files.iter().map(|f| f.bytes).sum();
-        printer.note(&format!("wrote {} ({})", artifact.folder.display(), size::show(bytes)));
-        let mut verification = Value::Null;
+    let (mut results, mut reports) = (Vec::new(), Vec::new());
+    let stages = write(&job, &outputs, printer)?;
+    for (planned, mut stage) in outputs.iter().zip(stages) {
+        let Planned { output, plan, export } = planned;
+        let files = stage.settle(export.as_ref())?;
+        let mut report = None;
         if args.no_verify {
             printer.note("not verified (--no-verify)");
+        } else if files.is_empty() {
+            printer.note(&format!("{}: sealed by an earlier run, which proved it", output.folder.display()));
         } else {
-            let proved = prove(&proof(args, &job, output, export, &artifact), printer)?;
+            // What is proved is what will be published: the folder only changes its name.
+            let proved = prove(&proof(args, &job, output, stage.folder(), &files), printer)?;
             done.failure = done.failure.or(proved.failure);
-            verification = proved.value;
+            report = Some(Report::new(&output.stem, proved.value).map_err(Fault::from)?);
         }
+        let drift = report.as_ref().map_or(Value::Null, |r| drift_summary(r));
+        let papers = papers(&job, planned, &files, report.as_ref());
+        let artifact = stage.publish(&job, &papers, drift, printer)?;
         results.push(json!({
             "format": output.format.id,
             "targets": output.targets.iter().map(|t| &t.name).collect::<Vec<_>>(),
             "artifact": artifact.folder,
             "recipe": plan.recipe,
             "files": artifact.files,
-            "verification": verification,
+            "verification": report.as_ref().map(|r| &r.raw),
         }));
+        reports.extend(report);
     }
-    if let Some(path) = &args.html {
-        let mut reports = Vec::new();
-        for result in &results {
-            let name = result["verification"]["artifact"]["name"].as_str().unwrap_or_default();
-            reports.push(Report::new(name, result["verification"].clone()).map_err(Fault::from)?);
-        }
+    if let Some(path) = &job.page {
         let page = html(&reports, &HtmlOptions { title: source.name(), comparisons: &[] });
         file::write(path, &page)?;
+        printer.note(&format!("wrote {}", path.display()));
     }
-    done.value = json!({"artifacts": results});
+    done.value = json!({"artifacts": results, "page": job.page});
     Ok(done)
 }
 
-/// The proof of a published folder.
+/// The proof of a written folder.
 fn proof<'a>(
     args: &'a QuantizeArgs,
     job: &'a QuantizeJob,
     output: &'a Output,
-    export: &dyn ExportPlan,
-    artifact: &Artifact,
+    folder: &Path,
+    files: &[ArtifactFile],
 ) -> Proof<'a> {
-    let planned = |name: &str| export.files().iter().any(|p| p.name == name);
-    let model = |name: &str| Path::new(name).extension().is_some_and(|e| e == output.format.extension);
-    let first = export.files().iter().find(|f| model(&f.name)).map(|f| artifact.folder.join(&f.name));
+    let model = files.iter().find(|f| output.format.has(Path::new(&f.name))).map_or("", |f| &f.name);
     Proof {
-        artifact: first.unwrap_or_default(),
-        files: artifact.files.iter().filter(|f| planned(&f.name)).cloned().collect(),
+        artifact: folder.join(model),
+        name: artifact_name(&output.folder.join(model)),
+        files: files.to_vec(),
         checkpoint: &job.checkpoint,
         importance: job.importance.as_ref(),
         what: &args.drift,
@@ -93,62 +94,6 @@ fn proof<'a>(
         save_kld_base: None,
         llama_compatible: false,
         shard: None,
+        oracle: None,
     }
-}
-
-/// Writes one format and publishes its folder.
-fn write(
-    job: &QuantizeJob,
-    output: &Output,
-    plan: &QuantPlan,
-    export: &dyn ExportPlan,
-    inputs: &[ArtifactFile],
-    printer: &Printer,
-) -> Result<Artifact> {
-    let licence = license_files(&job.checkpoint, &output.stem, job.license_file.as_deref()).map_err(Fault::from)?;
-    let manifest = manifest(job, output, plan, export, inputs);
-    let fingerprint = sha256_hex(manifest.to_string().as_bytes());
-    let mut staging = Staging::create(&output.folder, job.mode, &fingerprint).map_err(Fault::from)?;
-    let first = staging.add(export.files()).map_err(Fault::from)?;
-    for file in &licence {
-        staging.place(file).map_err(Fault::from)?;
-    }
-    let finished = staging.finished().clone();
-    if !finished.is_empty() {
-        printer.note(&format!("resuming: {} of {} tensors are written", finished.len(), plan.tensors.len()));
-    }
-    let part = staging.part(first);
-    export.write_frame(&part)?;
-    lfmq_quant::quantize(
-        &job.checkpoint,
-        plan,
-        job.importance.as_ref(),
-        &[(export, &part)],
-        &|tensor| finished.contains(&tensor),
-        &|tensor| staging.finish(tensor).map_err(Fault::from),
-        job.memory,
-        printer.observer(),
-    )?;
-    Ok(staging.publish(&manifest).map_err(Fault::from)?)
-}
-
-/// What made the artifact: inputs, plan, outputs; no clock, host or path.
-fn manifest(
-    job: &QuantizeJob,
-    output: &Output,
-    plan: &QuantPlan,
-    export: &dyn ExportPlan,
-    inputs: &[ArtifactFile],
-) -> Value {
-    let files: Vec<_> = export.files().iter().map(|f| json!({"name": f.name, "bytes": f.bytes})).collect();
-    json!({
-        "schema_version": 1,
-        "tool": concat!("lfmq ", env!("CARGO_PKG_VERSION")),
-        "model": job.checkpoint.name(),
-        "spec": job.checkpoint.spec(),
-        "inputs": inputs,
-        "format": output.format.id,
-        "plan": plan,
-        "files": files,
-    })
 }

@@ -3,6 +3,7 @@
 use super::Done;
 use crate::args::TargetsArgs;
 use crate::failure::Failure;
+use crate::jobs::targets;
 use crate::printer::{Align, Printer, Table, Tone};
 use crate::registry;
 use lfmq_core::Fault;
@@ -11,11 +12,7 @@ use serde_json::json;
 
 pub fn run(args: &TargetsArgs, printer: &Printer) -> anyhow::Result<Done> {
     let named = !args.targets.is_empty();
-    let targets = if named {
-        args.targets.iter().map(|name| lfmq_targets::find(name)).collect::<Result<Vec<_>, _>>()
-    } else {
-        lfmq_targets::built_in()
-    };
+    let targets = if named { targets::named(&args.targets) } else { lfmq_targets::built_in() };
     let targets = targets.map_err(Fault::from)?;
     if args.gates {
         let [target] = targets.as_slice() else { return Err(Failure::usage("--gates takes one target").into()) };
@@ -51,20 +48,24 @@ fn list(targets: &[Target], printer: &Printer) {
 
 fn one(target: &Target, printer: &Printer) {
     printer.line(&format!("{}  {}", printer.tone(&target.name, Tone::Strong), target.about));
+    let say = |what: String, why: &str| {
+        printer.line("");
+        printer.paragraph(2, &what, None);
+        printer.paragraph(4, why, Some(Tone::Dim));
+    };
     for build in &target.builds {
         let (id, recipe) = (build.format.id(), &build.recipe);
-        printer.line(&format!("\n  {id} {recipe} for {} {} or newer", build.runtime, build.runtime_min));
-        printer.line(&format!("    {}", printer.tone(&build.reason, Tone::Dim)));
+        say(format!("{id} {recipe} for {} {} or newer", build.runtime, build.runtime_min), &build.reason);
     }
     let b = &target.budget;
-    printer.line(&format!("\n  instructions {:?}, at least {:?}", target.isa.expected, target.isa.minimum));
-    printer.line(&format!("    {}", printer.tone(&target.isa.reason, Tone::Dim)));
-    printer.line(&format!(
-        "\n  {} MiB memory, {} MiB storage, {} positions; first token {} ms, then {} ms a token",
+    let isa = format!("instructions {}, at least {}", target.isa.expected, target.isa.minimum);
+    say(isa, &target.isa.reason);
+    let budget = format!(
+        "{} MiB memory, {} MiB storage, {} positions; first token {} ms, then {} ms a token",
         b.ram_mib, b.storage_mib, b.context, b.first_token_ms, b.decode_ms
-    ));
-    printer.line(&format!("    {}", printer.tone(&b.reason, Tone::Dim)));
+    );
+    say(budget, &b.reason);
     let limits = target.gates.limits().into_iter().filter_map(|(key, limit)| Some(format!("{key} {}", limit?)));
-    printer.line(&format!("\n  {}", limits.collect::<Vec<_>>().join(", ")));
-    printer.line(&format!("    {}\n", printer.tone(&target.gates.reason, Tone::Dim)));
+    say(limits.collect::<Vec<_>>().join(", "), &target.gates.reason);
+    printer.line("");
 }

@@ -2,6 +2,7 @@
 
 use crate::jobs::size;
 use crate::printer::{Align, Printer, Table, Tone};
+use lfmq_verify::edge::{EdgeReport, Row};
 use lfmq_verify::weights::ReplayVerdict;
 use lfmq_verify::{DriftReport, GateResult, LlamaStatistics, Verdict, llama};
 
@@ -17,6 +18,7 @@ pub fn show(report: &DriftReport, printer: &Printer) {
     let mut rows = Rows { report, table: Table::new(&COLUMNS) };
     rows.weights();
     rows.drift();
+    rows.oracle();
     rows.tasks();
     rows.latency();
     printer.table(&rows.table);
@@ -92,8 +94,20 @@ impl Rows<'_> {
             let text = format!("{:.0} of {} tokens before it parts (median)", greedy.median, greedy.tokens);
             self.put("greedy text", text, "");
         }
+        let noisy = self.report.layers.iter().flatten().filter_map(|l| Some((l.sqnr_db?, &l.name)));
+        if let Some((db, name)) = noisy.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            self.put("lowest layer", format!("{db:.1} dB after {name}"), "");
+        }
         let scored = format!("{} tokens in {} windows of {}", kld.tokens, drift.windows, drift.context);
         self.put("measured on", scored, "");
+    }
+
+    fn oracle(&mut self) {
+        let Some(oracle) = &self.report.oracle else { return };
+        self.put("our executor against", oracle.runtime.clone(), "");
+        for (figure, value) in oracle.rows() {
+            self.put(&format!("  {figure}"), value, if figure == "KLD, mean" { "oracle" } else { "" });
+        }
     }
 
     fn tasks(&mut self) {
@@ -133,6 +147,31 @@ impl Rows<'_> {
             let value = format!("{} in this run", size::show(memory.peak));
             self.put("peak memory", value, "peak_mib_max");
         }
+    }
+}
+
+/// Prints the rows about devices: family by family, a figure each, the methods under those that do not pass.
+pub fn show_edge(edge: &EdgeReport, printer: &Printer) {
+    let left = Align::Left;
+    let mut table = Table::new(&[("edge", left), ("", left), ("figure", left), ("limit", left), ("verdict", left)]);
+    let word_of = |row: &Row| row.verdict.map_or(("–", Tone::Dim), verdict);
+    for row in &edge.rows {
+        let target = row.target.as_ref().map(|t| format!(", {t}")).unwrap_or_default();
+        // Counts of cases say their number already.
+        let limit = row.limit.filter(|_| row.unit != "cases").map(|l| format!("≤ {l} {}", row.unit));
+        let (word, tone) = word_of(row);
+        table.toned([
+            (row.family.to_string(), Some(Tone::Dim)),
+            (format!("{}{target}", row.name), None),
+            (row.figure.clone(), None),
+            (limit.unwrap_or_default().trim_end().to_owned(), Some(Tone::Dim)),
+            (word.to_owned(), Some(tone)),
+        ]);
+    }
+    printer.table(&table);
+    for row in edge.rows.iter().filter(|r| r.verdict.is_some_and(|v| v != Verdict::Pass)) {
+        let (word, tone) = word_of(row);
+        printer.line(&format!("  {} {}: {}", printer.tone(word, tone), row.title(), row.method));
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod file;
 pub mod model;
+pub mod oracle;
 pub mod quantize;
 pub mod size;
 pub mod speaker;
+pub mod targets;
 pub mod text;

@@ -1,27 +1,51 @@
 //! What `lfmq quantize …` means: checkpoint opened, recipe and importance read, formats and output chosen.
 
-use super::{file, model, size};
-use crate::args::{GgufArgs, OnnxArgs, OnnxConv, OnnxFlavor, OnnxMoe, ProfileArg, QuantizeArgs};
+use super::{file, model, size, targets};
+use crate::args::{
+    GgufArgs, OnnxArgs, OnnxConv, OnnxFlavor, OnnxMoe, ProfileArg, QuantizeArgs, TfliteArgs, TfliteFiles,
+};
 use crate::registry::{self, Format, FormatOptions};
 use anyhow::{Context, Result};
-use lfmq_artifact::Mode;
+use lfmq_artifact::{Mode, SideFile, Staging, license_files};
 use lfmq_checkpoint::Checkpoint;
 use lfmq_core::{Exporter, Fault, Kind, Observer, TensorSource};
 use lfmq_gguf_export::{GgufOptions, Profile, Split, SplitLimit};
 use lfmq_onnx_export::{ConvForm, Float, MinOrt, MoeForm, OnnxOptions};
 use lfmq_quant::{Importance, Recipe};
 use lfmq_targets::Target;
+use lfmq_tflite_export::{Files, TfliteOptions};
 use std::path::{Path, PathBuf};
 
 /// Everything decided before a weight is read.
 pub struct QuantizeJob {
     pub checkpoint: Checkpoint,
+    /// Where on the hub the checkpoint is from, if it is.
+    pub origin: Option<model::Origin>,
     pub importance: Option<Importance>,
     pub outputs: Vec<Output>,
     pub mode: Mode,
-    pub license_file: Option<PathBuf>,
     /// Bytes of weights in flight.
     pub memory: usize,
+    /// Where the page with all reports goes.
+    pub page: Option<PathBuf>,
+    /// For whom the files are sealed.
+    #[cfg(feature = "seal")]
+    pub recipients: Option<lfmq_artifact::Recipients>,
+}
+
+impl QuantizeJob {
+    /// Seals the files of `staging`, if that was asked for.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    #[cfg_attr(not(feature = "seal"), allow(unused_variables, reason = "nothing seals"))]
+    pub fn seal(&self, staging: &mut Staging, observer: &dyn Observer) -> Result<(), Fault> {
+        #[cfg(feature = "seal")]
+        if let Some(recipients) = &self.recipients {
+            staging.seal(recipients, observer)?;
+        }
+        Ok(())
+    }
 }
 
 /// One format to write.
@@ -34,6 +58,8 @@ pub struct Output {
     pub folder: PathBuf,
     /// The targets it serves.
     pub targets: Vec<Target>,
+    /// What the licence asks to hand on.
+    pub terms: Vec<SideFile>,
 }
 
 /// A format with the recipe for it and the targets that want it.
@@ -52,34 +78,65 @@ const FLOATS: [&str; 3] = ["F32", "F16", "BF16"];
 /// Any part that does not exist, is malformed or contradicts another.
 pub fn prepare(args: &QuantizeArgs, offline: bool, observer: &dyn Observer) -> Result<QuantizeJob> {
     let choices = if args.target.is_empty() { by_format(args)? } else { by_target(args)? };
-    let checkpoint = Checkpoint::open(&model::resolve(&args.model, offline, observer)?).map_err(Fault::from)?;
+    #[cfg(feature = "seal")]
+    let recipients = match args.seal.as_slice() {
+        [] => None,
+        keys => Some(lfmq_artifact::Recipients::parse(keys).map_err(Fault::from)?),
+    };
+    let folder = model::resolve(&args.model, offline, observer)?;
+    let checkpoint = Checkpoint::open(&folder).map_err(Fault::from)?;
     let importance = args.imatrix.as_deref().map(importance).transpose()?;
     let mut outputs = Vec::new();
+    // Targets share a folder for whatever they come to, so that nobody has to know which of them want the same file.
+    let shared = match &args.out {
+        _ if args.target.is_empty() => None,
+        Some(out) => Some(out.clone()),
+        None => Some(PathBuf::from(format!("{}-targets", checkpoint.name()))),
+    };
     let several = choices.len() > 1;
     for Choice { format, recipe, targets } in choices {
-        let options =
-            FormatOptions { gguf: gguf_options(&args.gguf, recipe.name())?, onnx: onnx_options(&args.onnx, &recipe)? };
+        let options = FormatOptions {
+            gguf: gguf_options(&args.gguf, recipe.name())?,
+            onnx: onnx_options(&args.onnx, &recipe)?,
+            tflite: tflite_options(&args.tflite),
+        };
         let changed = if args.set.is_empty() { "" } else { "-mixed" };
         let stem = format!("{}-{}{changed}", checkpoint.name(), recipe.name());
-        let folder = match &args.out {
-            Some(out) if several && targets.is_empty() => out.join(format.id),
-            Some(out) if several => out.join(recipe.name()),
-            Some(out) => out.clone(),
-            None => PathBuf::from(&stem),
+        let mut folder = match (&shared, &args.out) {
+            (Some(shared), _) => shared.join(recipe.name()),
+            (None, Some(out)) if several => out.join(format.id),
+            (None, Some(out)) => out.clone(),
+            (None, None) => PathBuf::from(&stem),
         };
-        outputs.push(Output { format, exporter: (format.exporter)(&options), recipe, stem, folder, targets });
+        // Formats may share a recipe, not a folder.
+        if outputs.iter().any(|o: &Output| o.folder == folder) {
+            folder.as_mut_os_string().push(format!("-{}", format.id));
+        }
+        let terms = match args.dry_run {
+            true => vec![],
+            false => license_files(&checkpoint, &stem, args.license_file.as_deref()).map_err(Fault::from)?,
+        };
+        outputs.push(Output { format, exporter: (format.exporter)(&options), recipe, stem, folder, targets, terms });
     }
     let mode = match (args.overwrite, args.resume) {
         (true, _) => Mode::Overwrite,
         (_, true) => Mode::Resume,
         _ => Mode::Refuse,
     };
+    let page = args.html.clone().or_else(|| shared.map(|shared| shared.join("report.html")));
+    if args.html.is_none() && mode == Mode::Refuse && page.as_ref().is_some_and(|p| p.exists()) && !args.dry_run {
+        let fault = Fault::new(Kind::Usage, format!("{} already exists", page.unwrap_or_default().display()));
+        return Err(fault.with_hint("--overwrite replaces it, --html writes the page elsewhere").into());
+    }
     Ok(QuantizeJob {
+        origin: model::Origin::of(&folder),
         checkpoint,
         importance,
         outputs,
         mode,
-        license_file: args.license_file.clone(),
+        page: page.filter(|_| !args.no_verify),
+        #[cfg(feature = "seal")]
+        recipients,
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX).saturating_mul(1 << 20),
     })
 }
@@ -107,15 +164,8 @@ fn by_format(args: &QuantizeArgs) -> Result<Vec<Choice>> {
 
 /// What `--target` asks for: targets that want the same file share it.
 fn by_target(args: &QuantizeArgs) -> Result<Vec<Choice>> {
-    let mut targets = Vec::new();
-    for name in &args.target {
-        match name.as_str() {
-            "all" => targets.extend(lfmq_targets::built_in().map_err(Fault::from)?),
-            name => targets.push(lfmq_targets::find(name).map_err(Fault::from)?),
-        }
-    }
     let mut choices: Vec<Choice> = Vec::new();
-    for target in targets {
+    for target in targets::named(&args.target).map_err(Fault::from)? {
         let build = target.build(&registry::format_ids()).ok_or_else(|| {
             Fault::new(Kind::Input, format!("target {}: none of its formats can be written yet", target.name))
         })?;
@@ -195,4 +245,17 @@ fn onnx_options(args: &OnnxArgs, recipe: &Recipe) -> Result<OnnxOptions, Fault> 
         min_ort,
         ..OnnxOptions::default()
     })
+}
+
+fn tflite_options(args: &TfliteArgs) -> TfliteOptions {
+    TfliteOptions {
+        files: match args.tflite_files {
+            TfliteFiles::Both => Files::Both,
+            TfliteFiles::Tflite => Files::Tflite,
+            TfliteFiles::Litertlm => Files::Litertlm,
+        },
+        context: args.tflite_context,
+        prefill: args.tflite_prefill.clone(),
+        inline_weights: args.tflite_inline_weights,
+    }
 }

@@ -41,6 +41,17 @@ impl Speaker {
         Self::new(tokenizer, template.as_deref(), vec![])
     }
 
+    /// From the `tokenizer.json` and the chat template that an artifact carries. Which tokens end an answer they do not
+    /// say: those that end a turn in every model of the family.
+    ///
+    /// # Errors
+    /// When it is no tokenizer that we know.
+    pub fn of_bundle(tokenizer_json: &[u8], template: Option<&str>) -> Result<Self, Fault> {
+        let tokenizer = Tokenizer::from_checkpoint(tokenizer_json, None)?;
+        let ends = ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|text| tokenizer.id(text)).collect();
+        Self::new(tokenizer, template, ends)
+    }
+
     /// From the vocabulary an artifact carries.
     ///
     /// # Errors

@@ -80,7 +80,21 @@ impl Printer {
 
     /// Columns of the terminal on stdout, 100 elsewhere.
     pub fn width(&self) -> usize {
-        std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or_else(progress::terminal_width).unwrap_or(100)
+        self.room().unwrap_or(100)
+    }
+
+    /// The same; `None` where lines may be as long as they like.
+    fn room(&self) -> Option<usize> {
+        std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).or_else(progress::terminal_width)
+    }
+
+    /// Sentences of the result for a person, `indent` columns in, in lines that fit.
+    pub fn paragraph(&self, indent: usize, text: &str, tone: Option<Tone>) {
+        let room = self.width().saturating_sub(indent).max(20);
+        for line in table::wrap(text, room) {
+            let line = tone.map_or(line.clone(), |tone| self.tone(&line, tone));
+            self.line(&format!("{}{line}", " ".repeat(indent)));
+        }
     }
 
     /// A line of the result for a person; nothing in JSON mode.
@@ -93,7 +107,7 @@ impl Printer {
     /// A table of the result for a person.
     pub fn table(&self, table: &Table) {
         if self.format == Format::Human {
-            out(&table.render(&|text, tone| self.tone(text, tone)));
+            out(&table.render(self.room(), &|text, tone| self.tone(text, tone)));
         }
     }
 

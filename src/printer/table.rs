@@ -28,7 +28,8 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    pub fn render(&self, paint: &dyn Fn(&str, Tone) -> String) -> String {
+    /// The table, the words of its last column below each other where a line would be longer than `room`.
+    pub fn render(&self, room: Option<usize>, paint: &dyn Fn(&str, Tone) -> String) -> String {
         let columns = self.head.len();
         let mut width: Vec<usize> = self.head.iter().map(|h| columns_of(h)).collect();
         for row in &self.rows {
@@ -42,8 +43,24 @@ impl Table {
                 self.head.iter().map(|h| ((*h).to_owned(), Some(Tone::Dim))).collect();
             self.push_row(&mut text, &head, &width, paint);
         }
+        // Below this it would be a column of single words.
+        let before: usize = width.iter().rev().skip(1).map(|w| w + 2).sum();
+        let last = room.map(|room| room.saturating_sub(before + 2)).filter(|left| *left >= 20 && columns > 1);
         for row in &self.rows {
-            self.push_row(&mut text, &row[..columns.min(row.len())], &width, paint);
+            let row = &row[..columns.min(row.len())];
+            match (last, row.split_last()) {
+                (Some(left), Some(((cell, tone), others))) if row.len() == columns && columns_of(cell) > left => {
+                    let mut lines = wrap(cell, left).into_iter();
+                    let first = (lines.next().unwrap_or_default(), *tone);
+                    self.push_row(&mut text, &[others, &[first]].concat(), &width, paint);
+                    for line in lines {
+                        let mut rest = vec![(String::new(), None); columns - 1];
+                        rest.push((line, *tone));
+                        self.push_row(&mut text, &rest, &width, paint);
+                    }
+                }
+                _ => self.push_row(&mut text, row, &width, paint),
+            }
         }
         text
     }
@@ -70,6 +87,21 @@ impl Table {
     }
 }
 
+/// `text` in lines of at most `room` columns, broken between words; a longer word stands alone.
+pub fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|line| columns_of(line) + 1 + columns_of(word) <= room) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Columns a cell takes; cells hold no wide characters but what file names bring.
 fn columns_of(text: &str) -> usize {
     text.chars().count()
@@ -84,7 +116,17 @@ mod tests {
         let mut table = Table::new(&[("name", Align::Left), ("bytes", Align::Right), ("", Align::Left)]);
         table.row(["a".into(), "1".into(), String::new()]);
         table.row(["long".into(), "1000".into(), "x".into()]);
-        let text = table.render(&|t, _| t.to_owned());
+        let text = table.render(None, &|t, _| t.to_owned());
         assert_eq!(text, "  name  bytes\n  a         1\n  long   1000  x\n");
+    }
+
+    #[test]
+    fn long_last_cells_go_on_below_themselves() {
+        let mut table = Table::new(&[("name", Align::Left), ("why", Align::Left)]);
+        table.row(["a".into(), "words that are many and long".into()]);
+        table.row(["b".into(), "few".into()]);
+        let text = table.render(Some(30), &|t, _| t.to_owned());
+        assert_eq!(text, "  name  why\n  a     words that are many\n        and long\n  b     few\n");
+        assert_eq!(wrap("aaaa bb c", 4), ["aaaa", "bb c"]);
     }
 }

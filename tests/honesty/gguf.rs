@@ -1,13 +1,7 @@
-//! A verifier that never failed proves nothing: each of these damages must make `lfmq verify` fail and say where.
-
-mod support;
-
+use super::support::{Run, fixture_arg, lfmq, quantized, scratch};
+use super::{MODEL, caught, verify};
 use lfmq_gguf_wire::Container;
 use std::ops::Range;
-use std::path::Path;
-use support::{Run, fixture_arg, lfmq, quantized, scratch};
-
-const MODEL: &str = "lfm2-tiny-moe";
 
 /// Where the bytes of a tensor lie in the file.
 fn tensor(file: &[u8], name: &str) -> Range<usize> {
@@ -22,28 +16,6 @@ fn f32_key(file: &[u8], key: &str) -> Range<usize> {
     at + 4..at + 8
 }
 
-fn verify(folder: &Path, file: &Path) -> Run {
-    let (file, model) = (file.display().to_string(), fixture_arg(MODEL));
-    lfmq(
-        folder,
-        &[
-            "verify",
-            &file,
-            "--against",
-            &model,
-            "--windows",
-            "1",
-            "--window",
-            "64",
-            "--task-items",
-            "0",
-            "--no-latency",
-            "--format",
-            "json",
-        ],
-    )
-}
-
 /// Damages a copy of the artifact and returns the verifier's run.
 fn damaged(recipe: &str, damage: impl FnOnce(&mut Vec<u8>)) -> Run {
     let folder = scratch();
@@ -53,14 +25,6 @@ fn damaged(recipe: &str, damage: impl FnOnce(&mut Vec<u8>)) -> Run {
     let other = folder.path().join("damaged.gguf");
     std::fs::write(&other, bytes).expect("write");
     verify(folder.path(), &other)
-}
-
-#[track_caller]
-fn caught(run: Run, code: i32, words: &[&str]) {
-    let run = run.expect(code);
-    for word in words {
-        assert!(run.stderr.contains(word), "the message does not say `{word}`:\n{}", run.stderr);
-    }
 }
 
 #[test]
@@ -211,28 +175,4 @@ fn the_behaviour_alone_also_shows_it() {
         ],
     );
     caught(run, 1, &["kld_mean_max"]);
-}
-
-#[test]
-fn onnx_folders_are_told_by_digest_and_by_behaviour() {
-    let folder = scratch();
-    let model = fixture_arg(MODEL);
-    let make = ["quantize", &model, "--bits", "8", "--to", "onnx", "--out", "o", "--no-verify", "--quiet"];
-    lfmq(folder.path(), &make).expect(0);
-    let data = folder.path().join("o/model.onnx_data");
-    let mut bytes = std::fs::read(&data).expect("the weights");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&data, &bytes).expect("write");
-    let quick = ["--windows", "4", "--window", "64", "--task-items", "0", "--no-latency"];
-    let verify = |artifact: &str| {
-        let args: Vec<&str> = ["verify", artifact, "--against", &model].into_iter().chain(quick).collect();
-        lfmq(folder.path(), &args)
-    };
-    caught(verify("o"), 1, &["model.onnx_data", "SHA256SUMS"]);
-    // Named itself, the file is run as it is: a sixteenth of the weights out of place shows in what it says.
-    let part = bytes.len() / 16;
-    bytes[middle..middle + part].rotate_left(part / 2);
-    std::fs::write(&data, &bytes).expect("write");
-    caught(verify("o/model.onnx"), 1, &["kld_mean_max"]);
 }

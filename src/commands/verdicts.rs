@@ -17,6 +17,7 @@ pub fn show(report: &DriftReport, printer: &Printer) {
     ));
     let mut rows = Rows { report, table: Table::new(&COLUMNS) };
     rows.weights();
+    rows.graph();
     rows.drift();
     rows.oracle();
     rows.tasks();
@@ -77,6 +78,12 @@ impl Rows<'_> {
         if let Some((db, name)) = worst.min_by(|a, b| a.0.total_cmp(&b.0)) {
             self.put("lowest SQNR", format!("{db:.1} dB ({name})"), "sqnr_min_db");
         }
+    }
+
+    fn graph(&mut self) {
+        let Some(graph) = &self.report.graph else { return };
+        let worst = graph.error.max(graph.error_in_pieces);
+        self.put("graph", format!("{worst:.1e} of the logits' deviation, in f32, over its own weights"), "graph");
     }
 
     fn drift(&mut self) {

@@ -11,7 +11,8 @@ impl Table {
     pub(crate) fn new(caption: &str, columns: &[&str]) -> Self {
         let mut html = String::from("<div class=\"scroll\"><table>");
         if !caption.is_empty() {
-            html += &format!("<caption>{}</caption>", escape(caption));
+            // The span keeps to the window when the table is wider.
+            html += &format!("<caption><span>{}</span></caption>", escape(caption));
         }
         html += "<thead><tr>";
         let numbers: Vec<bool> = columns.iter().map(|c| c.starts_with('#')).collect();

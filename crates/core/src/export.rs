@@ -1,4 +1,4 @@
-use crate::{Fault, Grid, QuantPlan, QuantizedRows, TensorRole, TensorSource};
+use crate::{Fault, Grid, QuantPlan, QuantizedRows, TensorRole, TensorSource, WriteError};
 use std::io;
 
 /// Whether a format can carry a grid.
@@ -21,6 +21,24 @@ pub struct ExportJob<'a> {
     pub plan: &'a QuantPlan,
     /// File name without extension, e.g. `LFM2-1.2B-Q4_K_M`.
     pub stem: &'a str,
+}
+
+impl ExportJob<'_> {
+    /// That the plan is one of the checkpoint.
+    ///
+    /// # Errors
+    /// [`WriteError::Plan`] with the first difference.
+    pub fn check(&self) -> Result<(), WriteError> {
+        let (tensors, planned) = (self.source.tensors(), &self.plan.tensors);
+        let refuse = |expected: String, found: String| Err(WriteError::Plan { expected, found });
+        if tensors.len() != planned.len() {
+            return refuse(format!("{} tensors", tensors.len()), format!("{} tensors", planned.len()));
+        }
+        match tensors.iter().zip(planned).find(|(t, p)| t.id != p.id || (t.rows, t.cols) != p.shape) {
+            None => Ok(()),
+            Some((t, p)) => refuse(format!("{} {:?}", t.id, (t.rows, t.cols)), format!("{} {:?}", p.id, p.shape)),
+        }
+    }
 }
 
 /// One file an export will consist of.

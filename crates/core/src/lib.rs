@@ -16,6 +16,7 @@ mod plan;
 mod role;
 mod source;
 mod spec;
+mod write_error;
 
 pub use artifact::{Artifact, ArtifactFile};
 pub use dtype::DType;
@@ -31,3 +32,4 @@ pub use plan::{ImportanceSource, Payload, QuantPlan, QuantizedRows, SchemeId, Te
 pub use role::{TensorId, TensorRole};
 pub use source::{SourceError, SourceTensor, TensorSource};
 pub use spec::{Family, Ffn, LayerSpec, Mixer, ModelSpec, MoeSpec, TokenIds};
+pub use write_error::WriteError;

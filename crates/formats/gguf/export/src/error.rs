@@ -1,5 +1,4 @@
-use lfmq_core::{Classify, Kind};
-use std::io;
+use lfmq_core::{Classify, Kind, WriteError};
 
 /// Why a model cannot be written as GGUF.
 #[derive(Debug, thiserror::Error)]
@@ -51,56 +50,22 @@ pub enum GgufExportError {
         /// Why not, and the nearest grid.
         why: String,
     },
-    /// The plan is not one of this checkpoint.
-    #[error("the plan does not belong to the checkpoint: expected {expected}, found {found}")]
-    Plan {
-        /// What the checkpoint has.
-        expected: String,
-        /// What the plan has.
-        found: String,
-    },
     /// The layout does not fit the format.
     #[error("cannot lay out the file: {why}")]
     Layout {
         /// Why.
         why: String,
     },
-    /// Rows that do not fit their tensor.
-    #[error("tensor `{tensor}`: expected {expected}, found {found}")]
-    Rows {
-        /// Its name in the checkpoint.
-        tensor: String,
-        /// What fits.
-        expected: String,
-        /// What came.
-        found: String,
-    },
-    /// A value that the type cannot hold.
-    #[error("tensor `{tensor}`, row {row}: {what}")]
-    Value {
-        /// Its name in the checkpoint.
-        tensor: String,
-        /// The row within the tensor.
-        row: usize,
-        /// Which value.
-        what: &'static str,
-    },
-    /// The output could not be written.
-    #[error("cannot write {file}: {source}")]
-    Write {
-        /// Its name.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// What any format can meet.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl Classify for GgufExportError {
     fn kind(&self) -> Kind {
         match self {
             Self::Override { .. } => Kind::Usage,
-            Self::Plan { .. } | Self::Rows { .. } => Kind::Bug,
-            Self::Write { .. } => Kind::Environment,
+            Self::Write(error) => error.kind(),
             _ => Kind::Input,
         }
     }
@@ -110,10 +75,8 @@ impl Classify for GgufExportError {
             Self::Override { .. } => "for example lfm2.context_length=int:4096",
             Self::Semantics { .. } => "export to another format, which carries the graph itself",
             Self::PreTokenizer { .. } => "only LFM2's own tokenizers can be named in a GGUF file",
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "free some space or choose another output folder, then continue with --resume"
-            }
-            Self::Value { .. } => "choose a scheme with a wider range for this tensor, e.g. bf16",
+            Self::Write(WriteError::Value { .. }) => "choose a scheme with a wider range for this tensor, e.g. bf16",
+            Self::Write(error) => return error.hint(),
             _ => return None,
         };
         Some(hint.to_owned())

@@ -3,7 +3,9 @@ use crate::options::{GgufOptions, OverrideValue, Profile};
 use crate::pack::{Trouble, pack};
 use crate::{GgufExportError, arch, card, grids, kv, vocab};
 use kv::{Kvs, Value};
-use lfmq_core::{ExportJob, ExportPlan, Exporter, Fault, Grid, Holds, PlannedFile, QuantizedRows, Sink, TensorRole};
+use lfmq_core::{
+    ExportJob, ExportPlan, Exporter, Fault, Grid, Holds, PlannedFile, QuantizedRows, Sink, TensorRole, WriteError,
+};
 
 /// Version of the block formats.
 const QUANTIZATION_VERSION: u32 = 2;
@@ -112,7 +114,7 @@ impl GgufPlan {
 
     fn write(&self, out: &dyn Sink, shard: usize, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let file = || self.files.get(shard).map(|f| f.name.clone()).unwrap_or_default();
-        Ok(out.write_at(shard, offset, bytes).map_err(|source| GgufExportError::Write { file: file(), source })?)
+        Ok(out.write_at(shard, offset, bytes).map_err(|source| WriteError::Write { file: file(), source })?)
     }
 
     /// Where the data of `stored` begins in its file.
@@ -180,10 +182,10 @@ impl ExportPlan for GgufPlan {
         let found = self.layout.places.get(index).and_then(|p| Some((p, self.layout.stored.get(p.stored)?)));
         let Some((place, stored)) = found else {
             let (expected, found) = (format!("an index below {}", self.layout.places.len()), index.to_string());
-            return Err(GgufExportError::Rows { tensor: String::new(), expected, found }.into());
+            return Err(WriteError::Rows { tensor: String::new(), expected, found }.into());
         };
         let mismatch =
-            |expected: String, found: String| GgufExportError::Rows { tensor: place.name.clone(), expected, found };
+            |expected: String, found: String| WriteError::Rows { tensor: place.name.clone(), expected, found };
         let last_row = first_row.checked_add(rows.rows).filter(|last| *last <= place.rows);
         if last_row.is_none() || rows.cols != place.cols {
             let found = format!("{} rows of {} from row {first_row}", rows.rows, rows.cols);
@@ -191,10 +193,10 @@ impl ExportPlan for GgufPlan {
         }
         let bytes = pack(stored.ty, rows).map_err(|trouble| match trouble {
             Trouble::Shape(found) => mismatch(stored.ty.to_string(), found),
-            Trouble::Value(row, what) => {
-                GgufExportError::Value { tensor: place.name.clone(), row: first_row + row, what }
-            }
-        })?;
+            Trouble::Value(row, what) => WriteError::Value { tensor: place.name.clone(), row: first_row + row, what },
+        });
+        // Through our own error, which knows the way out.
+        let bytes = bytes.map_err(GgufExportError::from)?;
         let offset = self.start(stored) + place.start + first_row as u64 * place.row_bytes;
         self.write(out, stored.shard, offset, &bytes)
     }

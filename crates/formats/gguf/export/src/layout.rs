@@ -125,18 +125,6 @@ fn is_vector(role: TensorRole) -> bool {
     )
 }
 
-fn check_plan(job: &ExportJob<'_>) -> Result<(), GgufExportError> {
-    let (tensors, planned) = (job.source.tensors(), &job.plan.tensors);
-    let found = |found: String, expected: String| Err(GgufExportError::Plan { expected, found });
-    if tensors.len() != planned.len() {
-        return found(format!("{} tensors", planned.len()), format!("{} tensors", tensors.len()));
-    }
-    match tensors.iter().zip(planned).find(|(t, p)| t.id != p.id || (t.rows, t.cols) != p.shape) {
-        None => Ok(()),
-        Some((t, p)) => found(format!("{} {:?}", p.id, p.shape), format!("{} {:?}", t.id, (t.rows, t.cols))),
-    }
-}
-
 /// A tensor of the checkpoint with the type it will have.
 struct Item<'a> {
     index: usize,
@@ -218,7 +206,7 @@ impl<'a> Group<'a> {
 
 /// The tensors of the checkpoint with their planned types, each checked to be one that the format holds.
 fn items<'a>(job: &ExportJob<'a>) -> Result<Vec<Item<'a>>, GgufExportError> {
-    check_plan(job)?;
+    job.check()?;
     let all = job.source.tensors().iter().zip(&job.plan.tensors).enumerate();
     all.map(|(index, (tensor, planned))| {
         let refuse = |why: String| GgufExportError::Grid { tensor: tensor.name.clone(), why };

@@ -66,7 +66,7 @@ fn tokens(tokenizer: &Json, size: usize) -> Result<(Vec<String>, Vec<i32>), Gguf
     let mut put = |word, id: Option<u64>| {
         let slot = id.and_then(|id| usize::try_from(id).ok()).and_then(|id| words.get_mut(id));
         *slot.ok_or_else(|| trouble(format!("token `{word}` has no id below vocab_size {size}")))? = Some(word);
-        Ok(())
+        Ok::<(), GgufExportError>(())
     };
     for (word, id) in vocab {
         put(word, id.as_u64())?;

@@ -1,9 +1,10 @@
 use crate::options::{MinOrt, OnnxOptions};
 use crate::pack::{Trouble, pack};
 use crate::store::{Piece, Store};
-use crate::{OnnxExportError, companions, flavour, grids, lower};
+use crate::{companions, flavour, grids, lower};
 use lfmq_core::{
     ExportJob, ExportPlan, Exporter, Fault, Grid, Holds, PlannedFile, QuantizedRows, Sink, SourceTensor, TensorRole,
+    WriteError,
 };
 
 /// Writes ONNX.
@@ -27,24 +28,11 @@ impl Exporter for OnnxExporter {
         let mut options = self.options.clone();
         options.name.get_or_insert_with(|| flavour::path(flavour));
         options.check()?;
-        check(job)?;
+        job.check()?;
         let lower::Lowered { graph, store } = lower::lower(job, &options)?;
         let mut whole = companions::all(job, &options, flavour, store.files.len())?;
         whole.insert(0, (options.graph_file(), graph));
         Ok(Box::new(OnnxPlan::new(job.source.tensors(), &options, store, whole)))
-    }
-}
-
-/// The plan must be one of the checkpoint.
-fn check(job: &ExportJob<'_>) -> Result<(), OnnxExportError> {
-    let (tensors, planned) = (job.source.tensors(), &job.plan.tensors);
-    let refuse = |expected: String, found: String| Err(OnnxExportError::Plan { expected, found });
-    if tensors.len() != planned.len() {
-        return refuse(format!("{} tensors", tensors.len()), format!("{} tensors", planned.len()));
-    }
-    match tensors.iter().zip(planned).find(|(t, p)| t.id != p.id || (t.rows, t.cols) != p.shape) {
-        None => Ok(()),
-        Some((t, p)) => refuse(format!("{} {:?}", t.id, (t.rows, t.cols)), format!("{} {:?}", p.id, p.shape)),
     }
 }
 
@@ -70,7 +58,7 @@ impl<'a> OnnxPlan<'a> {
 
     fn write(&self, out: &dyn Sink, file: usize, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let name = || self.files.get(file).map(|f| f.name.clone()).unwrap_or_default();
-        Ok(out.write_at(file, offset, bytes).map_err(|source| OnnxExportError::Write { file: name(), source })?)
+        Ok(out.write_at(file, offset, bytes).map_err(|source| WriteError::Write { file: name(), source })?)
     }
 
     /// Writes the packed rows from `first` on.
@@ -116,10 +104,10 @@ impl ExportPlan for OnnxPlan<'_> {
         let found = self.tensors.get(index).zip(self.store.pieces.get(index));
         let Some((tensor, pieces)) = found else {
             let (expected, found) = (format!("an index below {}", self.tensors.len()), index.to_string());
-            return Err(OnnxExportError::Rows { tensor: String::new(), expected, found }.into());
+            return Err(WriteError::Rows { tensor: String::new(), expected, found }.into());
         };
         let mismatch =
-            |expected: String, found: String| OnnxExportError::Rows { tensor: tensor.name.clone(), expected, found };
+            |expected: String, found: String| WriteError::Rows { tensor: tensor.name.clone(), expected, found };
         let last_row = first_row.checked_add(rows.rows).filter(|last| *last <= tensor.rows);
         if last_row.is_none() || rows.cols != tensor.cols {
             let found = format!("{} rows of {} from row {first_row}", rows.rows, rows.cols);
@@ -129,7 +117,7 @@ impl ExportPlan for OnnxPlan<'_> {
             let bytes = pack(piece.pack, rows).map_err(|trouble| match trouble {
                 Trouble::Shape(found) => mismatch(format!("{:?}", piece.pack), found.to_owned()),
                 Trouble::Value(row, what) => {
-                    OnnxExportError::Value { tensor: tensor.name.clone(), row: first_row + row, what }
+                    WriteError::Value { tensor: tensor.name.clone(), row: first_row + row, what }
                 }
             })?;
             if bytes.len() as u64 != piece.row_bytes * rows.rows as u64 {

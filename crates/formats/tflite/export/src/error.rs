@@ -1,5 +1,4 @@
-use lfmq_core::{Classify, Kind};
-use std::io;
+use lfmq_core::{Classify, Kind, WriteError};
 
 /// Why a model cannot be written as TFLite.
 #[derive(Debug, thiserror::Error)]
@@ -21,14 +20,6 @@ pub enum TfliteExportError {
         /// Why not, and the nearest grid.
         why: String,
     },
-    /// The plan is not one of this checkpoint.
-    #[error("the plan does not belong to the checkpoint: expected {expected}, found {found}")]
-    Plan {
-        /// What the checkpoint has.
-        expected: String,
-        /// What the plan has.
-        found: String,
-    },
     /// More than a flatbuffer can address.
     #[error("the flatbuffer takes {bytes} bytes, more than its limit of {limit}")]
     TooLarge {
@@ -45,42 +36,16 @@ pub enum TfliteExportError {
         /// What is wrong.
         why: String,
     },
-    /// Rows that do not fit their tensor.
-    #[error("tensor `{tensor}`: expected {expected}, found {found}")]
-    Rows {
-        /// Its name in the checkpoint.
-        tensor: String,
-        /// What fits.
-        expected: String,
-        /// What came.
-        found: String,
-    },
-    /// A value that the type cannot hold, or that the runtime refuses a whole model for.
-    #[error("tensor `{tensor}`, row {row}: {what}")]
-    Value {
-        /// Its name in the checkpoint.
-        tensor: String,
-        /// The row within the tensor.
-        row: usize,
-        /// Which value.
-        what: &'static str,
-    },
-    /// The output could not be written.
-    #[error("cannot write {file}: {source}")]
-    Write {
-        /// Its name.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// What any format can meet.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl Classify for TfliteExportError {
     fn kind(&self) -> Kind {
         match self {
             Self::Options { .. } => Kind::Usage,
-            Self::Plan { .. } | Self::Rows { .. } => Kind::Bug,
-            Self::Write { .. } => Kind::Environment,
+            Self::Write(error) => error.kind(),
             _ => Kind::Input,
         }
     }
@@ -92,9 +57,7 @@ impl Classify for TfliteExportError {
             }
             Self::TooLarge { .. } => "leave out --tflite-inline-weights: weights after the flatbuffer have no limit",
             Self::Sidecar { .. } => "--tflite-files tflite writes the model alone",
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "free some space or choose another output folder, then continue with --resume"
-            }
+            Self::Write(error) => return error.hint(),
             _ => return None,
         };
         Some(hint.to_owned())

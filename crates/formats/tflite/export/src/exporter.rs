@@ -5,6 +5,7 @@ use crate::store::Places;
 use crate::{TfliteExportError, grids, lower};
 use lfmq_core::{
     ExportJob, ExportPlan, Exporter, Fault, Grid, Holds, PlannedFile, QuantizedRows, Sink, SourceTensor, TensorRole,
+    WriteError,
 };
 
 /// Writes TFLite.
@@ -25,21 +26,8 @@ impl Exporter for TfliteExporter {
 
     fn plan<'a>(&self, job: &ExportJob<'a>) -> Result<Box<dyn ExportPlan + 'a>, Fault> {
         self.options.check(job.source.spec())?;
-        check(job)?;
+        job.check()?;
         Ok(Box::new(TflitePlan::new(job, &self.options)?))
-    }
-}
-
-/// The plan must be one of the checkpoint.
-fn check(job: &ExportJob<'_>) -> Result<(), TfliteExportError> {
-    let (tensors, planned) = (job.source.tensors(), &job.plan.tensors);
-    let refuse = |expected: String, found: String| Err(TfliteExportError::Plan { expected, found });
-    if tensors.len() != planned.len() {
-        return refuse(format!("{} tensors", tensors.len()), format!("{} tensors", planned.len()));
-    }
-    match tensors.iter().zip(planned).find(|(t, p)| t.id != p.id || (t.rows, t.cols) != p.shape) {
-        None => Ok(()),
-        Some((t, p)) => refuse(format!("{} {:?}", t.id, (t.rows, t.cols)), format!("{} {:?}", p.id, p.shape)),
     }
 }
 
@@ -116,7 +104,7 @@ impl<'a> TflitePlan<'a> {
 
     fn write(&self, out: &dyn Sink, file: usize, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let name = || self.files.get(file).map(|f| f.name.clone()).unwrap_or_default();
-        Ok(out.write_at(file, offset, bytes).map_err(|source| TfliteExportError::Write { file: name(), source })?)
+        Ok(out.write_at(file, offset, bytes).map_err(|source| WriteError::Write { file: name(), source })?)
     }
 
     /// Writes to wherever the model is.
@@ -153,10 +141,10 @@ impl ExportPlan for TflitePlan<'_> {
         let found = self.tensors.get(index).zip(self.places.pieces.get(index));
         let Some((tensor, pieces)) = found else {
             let (expected, found) = (format!("an index below {}", self.tensors.len()), index.to_string());
-            return Err(TfliteExportError::Rows { tensor: String::new(), expected, found }.into());
+            return Err(WriteError::Rows { tensor: String::new(), expected, found }.into());
         };
         let mismatch =
-            |expected: String, found: String| TfliteExportError::Rows { tensor: tensor.name.clone(), expected, found };
+            |expected: String, found: String| WriteError::Rows { tensor: tensor.name.clone(), expected, found };
         let last_row = first_row.checked_add(rows.rows).filter(|last| *last <= tensor.rows);
         if last_row.is_none() || rows.cols != tensor.cols {
             let found = format!("{} rows of {} from row {first_row}", rows.rows, rows.cols);
@@ -166,7 +154,7 @@ impl ExportPlan for TflitePlan<'_> {
             let bytes = pack(piece.pack, rows).map_err(|trouble| match trouble {
                 Trouble::Shape(found) => mismatch(format!("{:?}", piece.pack), found.to_owned()),
                 Trouble::Value(row, what) => {
-                    TfliteExportError::Value { tensor: tensor.name.clone(), row: first_row + row, what }
+                    WriteError::Value { tensor: tensor.name.clone(), row: first_row + row, what }
                 }
             })?;
             if bytes.len() as u64 != piece.row_bytes * rows.rows as u64 {

@@ -9,7 +9,7 @@ use crate::model::{Node, Type};
 use crate::options::MinOrt;
 use crate::pack::Pack;
 use crate::store::{Piece, Place};
-use lfmq_core::{MoeSpec, TensorId, TensorRole as R, stack_name};
+use lfmq_core::{MoeSpec, TensorId, TensorRole as R, WriteError, stack_name};
 
 /// The score of an expert that is not chosen, far below the logarithm of any share.
 const NEVER: f32 = -1e4;
@@ -95,7 +95,7 @@ impl Lower<'_> {
                 members.push(self.weights.get(TensorId::layer(layer, role(e)))?);
             }
         }
-        let missing = || OnnxExportError::Plan { expected: format!("experts of layer {layer}"), found: "none".into() };
+        let missing = || WriteError::Plan { expected: format!("experts of layer {layer}"), found: "none".into() };
         let first = *members.first().ok_or_else(missing)?;
         let refuse = |w: &Weight<'_>, why: &str| {
             Err(OnnxExportError::Grid { tensor: w.name.to_owned(), why: format!("QMoE {why}") })

@@ -7,7 +7,7 @@ use crate::options::OnnxOptions;
 use crate::pack::Pack;
 use crate::store::{Piece, Place, Store};
 use crate::{OnnxExportError, flavour};
-use lfmq_core::{ExportJob, QuantPlan, SourceTensor, TensorId};
+use lfmq_core::{ExportJob, QuantPlan, SourceTensor, TensorId, WriteError};
 use std::collections::{HashMap, HashSet};
 
 /// One tensor of the checkpoint.
@@ -57,7 +57,7 @@ impl<'a> Weights<'a> {
     }
 
     pub(super) fn get(&self, id: TensorId) -> Result<Weight<'a>, OnnxExportError> {
-        let missing = || OnnxExportError::Plan { expected: format!("a tensor {id}"), found: "none".to_owned() };
+        let missing = || WriteError::Plan { expected: format!("a tensor {id}"), found: "none".to_owned() };
         let index = *self.index.get(&id).ok_or_else(missing)?;
         let tensor = self.tensors.get(index).ok_or_else(missing)?;
         let grid = &self.plan.tensors.get(index).ok_or_else(missing)?.grid;

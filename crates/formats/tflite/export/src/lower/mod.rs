@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::options::TfliteOptions;
 use crate::store::Store;
 use crate::subgraph::{Subgraph, T};
-use lfmq_core::{ExportJob, TensorId};
+use lfmq_core::{ExportJob, TensorId, WriteError};
 use lfmq_graph::{Graph, Op};
 use std::collections::HashMap;
 use step::Step;
@@ -117,7 +117,7 @@ impl Lower<'_> {
             (Op::Add, [Some(a), Some(b)]) => s.g.add(*a, *b),
             _ => {
                 let (expected, found) = ("a complete graph".to_owned(), format!("{node:?}"));
-                return Err(TfliteExportError::Plan { expected, found });
+                return Err(WriteError::Plan { expected, found }.into());
             }
         };
         Ok(Some(value))

@@ -9,7 +9,7 @@ use crate::pack::Pack;
 use crate::schema::{Op, Type};
 use crate::store::Store;
 use crate::subgraph::{BufferId, Data, Scales, Subgraph, T, Tensor};
-use lfmq_core::{ExportJob, QuantPlan, SourceTensor, TensorId};
+use lfmq_core::{ExportJob, QuantPlan, SourceTensor, TensorId, WriteError};
 use std::collections::HashMap;
 
 /// Kernels of int4 blocks compute nothing right with fewer rows.
@@ -56,7 +56,7 @@ impl<'a> Weights<'a> {
     }
 
     pub(super) fn get(&self, id: TensorId) -> Result<Weight, TfliteExportError> {
-        let missing = || TfliteExportError::Plan { expected: format!("a tensor {id}"), found: "none".to_owned() };
+        let missing = || WriteError::Plan { expected: format!("a tensor {id}"), found: "none".to_owned() };
         let index = *self.index.get(&id).ok_or_else(missing)?;
         let tensor = self.tensors.get(index).ok_or_else(missing)?;
         let grid = &self.plan.tensors.get(index).ok_or_else(missing)?.grid;

@@ -2,6 +2,7 @@
 """Times lfmq and the tools it is compared with, in alternation, on one synthetic checkpoint; writes one JSON file.
 
     python3 benches/run.py [--shape 350M] [--out benches/results/NAME.json] [--work DIR] [--rounds 2] [--only quantize,run,...] [--recipes Q4_0,...]
+    python3 benches/run.py --shape 8B-A1B --only whole      a mixture of experts through every format, and its memory
 
 Standard library only. lfmq and lfmq-testkit are looked for in target/release (LFMQ, LFMQ_TESTKIT name others). The others
 run where they are found, on PATH or by environment variable, and are skipped by name where not:
@@ -18,90 +19,20 @@ See docs/speed.md for what the figures mean. Nothing here asserts a time.
 import argparse
 import json
 import os
-import platform
 import shlex
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from measure import ROOT, find, machine, median, note, ratio, summary, timed
+from whole import whole
+
 QUANTIZE = ["Q8_0", "Q4_0", "Q6_K", "Q4_K_M", "IQ4_XS"]
 RUN = ["Q4_0", "Q4_K_M", "Q8_0"]
 PREFILL, DECODE, DEPTH = 512, 32, 128
 # A peer that takes longer than this is run once.
 PATIENCE_S = 8.0
-
-
-def note(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def find(variable, name):
-    """A command: from the environment, else from PATH, else None."""
-    if os.environ.get(variable):
-        return shlex.split(os.environ[variable])
-    path = shutil.which(name) if name else None
-    if path is None:
-        note(f"SKIPPED: neither ${variable} nor {name or 'anything'} on PATH")
-    return [path] if path else None
-
-
-def timed(command, **more):
-    """Runs a command; wall, user and system seconds, peak resident MiB, and what it printed."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        start = time.monotonic()
-        child = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, **more)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0), err.seek(0)
-        printed = out.read()
-        if child.returncode != 0:
-            note(f"FAILED ({child.returncode}): {' '.join(map(str, command))}\n{err.read()[-2000:]}")
-            return None
-    seconds = {"wall_s": wall, "user_s": usage.ru_utime, "system_s": usage.ru_stime}
-    return {k: round(v, 3) for k, v in seconds.items()} | {"peak_mib": usage.ru_maxrss // 1024, "printed": printed}
-
-
-def summary(values):
-    """Median and spread of some measurements."""
-    values = [v for v in values if v is not None]
-    if not values:
-        return None
-    return {"median": round(statistics.median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3), "n": len(values)}
-
-
-def median(of):
-    return of["median"] if of else None
-
-
-def ratio(ours, theirs):
-    """How many times more, of two summaries."""
-    return round(median(ours) / median(theirs), 3) if ours and theirs and median(theirs) else None
-
-
-def machine(threads):
-    """The processor by its own words, and its measured limits."""
-    info = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        info.setdefault(key.strip(), value.strip())
-    wanted = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "sha_ni", "asimd", "asimddp", "i8mm", "sve")
-    flags = (info.get("flags") or info.get("Features") or "").split()
-    bench = subprocess.run(
-        ["cargo", "bench", "-q", "-p", "lfmq-kernels", "--bench", "machine", "--", str(threads)],
-        cwd=ROOT, capture_output=True, text=True,
-    )
-    lines = [line for line in bench.stdout.splitlines() if line.startswith("{")]
-    limits = json.loads(lines[-1]) if lines else {"stream_read_gb_s": None, "int8_peak_gop_s": None}
-    named = {"architecture": platform.machine(), "model": info.get("model name") or info.get("CPU part"),
-             "family": info.get("cpu family"), "model_number": info.get("model"), "cores": os.cpu_count(),
-             "flags": [f for f in wanted if f in flags]}
-    return named | limits
 
 
 class Bench:
@@ -238,7 +169,7 @@ class Bench:
         """A format whose runtime is driven from Python."""
         python = find(variable, None)
         if not python:
-            return None
+            return note(f"SKIPPED: no ${variable}")
         cost = self.quantized(recipe, to)
         path = self.file(recipe, extension)
         if path is None:
@@ -257,7 +188,7 @@ def main():
     parser.add_argument("--work", default=str(Path(tempfile.gettempdir()) / "lfmq-bench"))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", default="quantize,run,onnx,tflite")
+    parser.add_argument("--only", default="quantize,run,onnx,tflite", help="of these, and `whole`")
     parser.add_argument("--recipes", default=",".join(RUN), help="GGUF recipes to run")
     args = parser.parse_args()
     wanted, bench = set(args.only.split(",")), Bench(args)
@@ -269,6 +200,8 @@ def main():
               "load_before": os.getloadavg()[0]}
     if "quantize" in wanted:
         result["quantize"] = bench.quantize()
+    if "whole" in wanted:
+        result["whole"] = whole(bench)
     if "run" in wanted:
         result["gguf"] = bench.run(here)
     if "onnx" in wanted:

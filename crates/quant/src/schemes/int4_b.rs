@@ -1,3 +1,4 @@
+use super::steps::{Search, Step};
 use super::{Scheme, integers};
 use crate::QuantError;
 use half::{bf16, f16};
@@ -27,11 +28,9 @@ impl Scheme for Int4B {
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
         let alike = vec![1.0; cols];
-        let weights = importance.unwrap_or(&alike);
-        integers::quantize(self.id(), &self.grid(), x, cols, Some(weights), out, |x, weights| {
-            let plain = integers::Step { scale: stored(integers::reaching(x).scale), zero: 0.0 };
-            weights.map_or(plain, |w| integers::search(plain, x, w, (-8.0, 7.0), false, stored))
-        })
+        let search = (importance.unwrap_or(&alike), Search { zeros: false, stored });
+        let plain = |x: &[f32]| Step::of(stored(integers::reaching(x).scale));
+        integers::quantize(self.id(), &self.grid(), x, cols, Some(search), out, plain)
     }
 }
 

@@ -1,3 +1,4 @@
+use super::steps::Search;
 use super::{Scheme, integers};
 use crate::QuantError;
 use lfmq_core::{Grid, QuantizedRows, SchemeId, Zero};
@@ -21,9 +22,7 @@ impl Scheme for Int4G32 {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        integers::quantize(self.id(), &self.grid(), x, cols, importance, out, |x, weights| {
-            let plain = integers::peak_on_lowest(x, 8.0);
-            weights.map_or(plain, |w| integers::search(plain, x, w, (-8.0, 7.0), false, |scale| scale))
-        })
+        let search = importance.map(|w| (w, Search { zeros: false, stored: |scale| scale }));
+        integers::quantize(self.id(), &self.grid(), x, cols, search, out, |x| integers::peak_on_lowest(x, 8.0))
     }
 }

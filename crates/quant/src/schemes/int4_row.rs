@@ -1,3 +1,4 @@
+use super::steps::{Search, Step};
 use super::{Scheme, integers};
 use crate::QuantError;
 use crate::lanes::largest;
@@ -24,10 +25,8 @@ impl Scheme for Int4Row {
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
         let alike = vec![1.0; cols];
-        let weights = importance.unwrap_or(&alike);
-        integers::quantize(self.id(), &self.grid(), x, cols, Some(weights), out, |x, weights| {
-            let plain = integers::Step { scale: integers::positive(largest(x) / 7.0), zero: 0.0 };
-            weights.map_or(plain, |w| integers::search(plain, x, w, (-7.0, 7.0), false, integers::positive))
-        })
+        let search = (importance.unwrap_or(&alike), Search { zeros: false, stored: integers::positive });
+        let plain = |x: &[f32]| Step::of(integers::positive(largest(x) / 7.0));
+        integers::quantize(self.id(), &self.grid(), x, cols, Some(search), out, plain)
     }
 }

@@ -15,6 +15,6 @@ impl Scheme for Int8G32 {
     }
 
     fn quantize(&self, x: &[f32], cols: usize, _: Option<&[f32]>, out: &mut QuantizedRows) -> Result<(), QuantError> {
-        integers::quantize(self.id(), &self.grid(), x, cols, None, out, |x, _| integers::peak_on_lowest(x, 128.0))
+        integers::quantize(self.id(), &self.grid(), x, cols, None, out, |x| integers::peak_on_lowest(x, 128.0))
     }
 }

@@ -1,3 +1,4 @@
+use super::steps::Step;
 use super::{Scheme, integers};
 use crate::QuantError;
 use crate::lanes::largest;
@@ -16,8 +17,7 @@ impl Scheme for Int8Row {
     }
 
     fn quantize(&self, x: &[f32], cols: usize, _: Option<&[f32]>, out: &mut QuantizedRows) -> Result<(), QuantError> {
-        let choose =
-            |x: &[f32], _: Option<&[f32]>| integers::Step { scale: integers::positive(largest(x) / 127.0), zero: 0.0 };
-        integers::quantize(self.id(), &self.grid(), x, cols, None, out, choose)
+        let plain = |x: &[f32]| Step::of(integers::positive(largest(x) / 127.0));
+        integers::quantize(self.id(), &self.grid(), x, cols, None, out, plain)
     }
 }

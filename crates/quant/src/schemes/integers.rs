@@ -2,6 +2,7 @@
 //! of a code errs. With importance weights the 4-bit ones look around the plain step for one that errs less.
 
 use super::check;
+use super::steps::{Search, Step, choose_codes, refine};
 use crate::QuantError;
 use crate::number::nearest_within;
 use lfmq_core::{Grid, Payload, QuantizedRows, ScaleKind, SchemeId, Zero};
@@ -11,35 +12,22 @@ pub(super) const fn grid(bits: u8, codes: (i16, i16), group: usize, zero: Zero) 
     Grid::Affine { bits, codes, group, zero, scale: ScaleKind::F32 }
 }
 
-/// What `choose` says about one group: a code is `x / scale + zero`, to the nearest, within the grid's range.
-#[derive(Clone, Copy)]
-pub(super) struct Step {
-    pub(super) scale: f32,
-    pub(super) zero: f32,
-}
-
-impl Step {
-    #[inline(always)]
-    fn code(self, x: f32, low: f32, high: f32) -> f32 {
-        let value = if self.scale == 0.0 { 0.0 } else { x / self.scale };
-        nearest_within(value + self.zero, low, high)
-    }
-}
-
-/// Quantizes `x` group by group on `grid`; `choose` sees a group and the importance of its columns.
+/// Quantizes `x` group by group on `grid`, by the step that `plain` sees for a group's weights; with the importance of
+/// the columns and a search, by the best step around it.
 pub(super) fn quantize(
     scheme: SchemeId,
     grid: &Grid,
     x: &[f32],
     cols: usize,
-    importance: Option<&[f32]>,
+    search: Option<(&[f32], Search)>,
     out: &mut QuantizedRows,
-    choose: impl Fn(&[f32], Option<&[f32]>) -> Step,
+    plain: impl Fn(&[f32]) -> Step,
 ) -> Result<(), QuantError> {
     let Grid::Affine { codes: (low, high), group, zero, .. } = *grid else {
         return Err(QuantError::Payload { grid: grid.to_string() });
     };
-    check(scheme, group.max(1), x, cols, importance)?;
+    let (low, high) = (low.into(), high.into());
+    check(scheme, group.max(1), x, cols, search.as_ref().map(|(importance, _)| *importance))?;
     let group = if group == 0 { cols } else { group };
     (out.rows, out.cols) = (x.len() / cols, cols);
     if !matches!(out.payload, Payload::Codes { .. }) {
@@ -49,15 +37,18 @@ pub(super) fn quantize(
     codes.resize(x.len(), 0);
     scales.clear();
     zeros.clear();
-    for (g, (x, codes)) in x.chunks_exact(group).zip(codes.chunks_exact_mut(group)).enumerate() {
-        let column = g * group % cols;
-        let step = choose(x, importance.and_then(|w| w.get(column..column + group)));
+    let mut steps: Vec<Step> = x.chunks_exact(group).map(plain).collect();
+    if let Some((importance, search)) = search {
+        refine(&mut steps, (x, group, cols), importance, (low, high), &search);
+    }
+    for (g, (step, (x, codes))) in
+        steps.iter().zip(x.chunks_exact(group).zip(codes.chunks_exact_mut(group))).enumerate()
+    {
         if !step.scale.is_finite() {
-            return Err(QuantError::Scale { scheme: scheme.0, row: g * group / cols, col: column, value: step.scale });
+            let (row, col) = (g * group / cols, g * group % cols);
+            return Err(QuantError::Scale { scheme: scheme.0, row, col, value: step.scale });
         }
-        for (code, x) in codes.iter_mut().zip(x) {
-            *code = step.code(*x, low.into(), high.into()) as i8;
-        }
+        choose_codes(*step, x, low, high, codes);
         scales.push(step.scale);
         if zero == Zero::Int {
             zeros.push(step.zero);
@@ -69,14 +60,14 @@ pub(super) fn quantize(
 /// The weight of largest magnitude, with its sign, lies on the lowest code `-half` and so is kept exactly.
 pub(super) fn peak_on_lowest(x: &[f32], half: f32) -> Step {
     let peak = x.iter().fold(0.0f32, |peak, x| if x.abs() > peak.abs() { *x } else { peak });
-    Step { scale: peak / -half, zero: 0.0 }
+    Step::of(peak / -half)
 }
 
 /// The finest step whose codes -8..=7 reach every weight; one above 0 also where all weights are 0, for kernels that
 /// divide by it.
 pub(super) fn reaching(x: &[f32]) -> Step {
     let (low, high) = x.iter().fold((0.0f32, 0.0f32), |(low, high), x| (low.min(*x), high.max(*x)));
-    Step { scale: positive((high / 7.0).max(low / -8.0)), zero: 0.0 }
+    Step::of(positive((high / 7.0).max(low / -8.0)))
 }
 
 /// A scale for kernels that take no zero and no subnormal number.
@@ -92,68 +83,6 @@ pub(super) fn between_ends(x: &[f32], top: f32) -> Step {
     let scale = (high - low) / top;
     let zero = if scale == 0.0 { 0.0 } else { nearest_within(-low / scale, 0.0, top) };
     Step { scale, zero }
-}
-
-/// Shares of the plain step that [`search`] tries.
-const SHARES: [f32; 10] = [0.72, 0.76, 0.8, 0.84, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03];
-
-/// The step of least weighted squared error among shrunken ones, each with the zeros next to its own if `zeros`, and
-/// each refitted to the codes it gives; `stored` is a scale as it will be kept. Never worse than `plain`.
-pub(super) fn search(
-    plain: Step,
-    x: &[f32],
-    w: &[f32],
-    (low, high): (f32, f32),
-    zeros: bool,
-    stored: impl Fn(f32) -> f32,
-) -> Step {
-    let (mut best, (mut least, _)) = (plain, fit(plain, x, w, low, high));
-    let mut consider = |step: Step| {
-        let (error, refit) = fit(step, x, w, low, high);
-        let again = Step { scale: stored(refit), ..step };
-        let (refitted, _) = fit(again, x, w, low, high);
-        for (step, error) in [(step, error), (again, refitted)] {
-            // An error that is no number is never less.
-            if error < least && step.scale != 0.0 {
-                (best, least) = (step, error);
-            }
-        }
-    };
-    for share in SHARES {
-        let scale = stored(plain.scale * share);
-        if !zeros {
-            consider(Step { scale, zero: 0.0 });
-            continue;
-        }
-        for zero in [plain.zero - 1.0, plain.zero, plain.zero + 1.0] {
-            if zero >= low && zero <= high {
-                consider(Step { scale, zero });
-            }
-        }
-    }
-    best
-}
-
-/// Sums side by side.
-const LANES: usize = 8;
-
-/// Weighted squared error of a step, and the scale that suits its codes best. Eight sums side by side, joined in order.
-fn fit(step: Step, x: &[f32], w: &[f32], low: f32, high: f32) -> (f32, f32) {
-    let (mut error, mut a, mut b) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-    let mut add = |k: usize, x: f32, w: f32| {
-        let l = step.code(x, low, high) - step.zero;
-        let d = x - step.scale * l;
-        error[k] += w * d * d;
-        a[k] += w * x * l;
-        b[k] += w * l * l;
-    };
-    let ((eights, x), (of_eights, w)) = (x.as_chunks::<LANES>(), w.as_chunks::<LANES>());
-    for (x, w) in eights.iter().zip(of_eights) {
-        (0..LANES).for_each(|k| add(k, x[k], w[k]));
-    }
-    x.iter().zip(w).enumerate().for_each(|(k, (x, w))| add(k, *x, *w));
-    let sum = |v: [f32; LANES]| v.iter().sum::<f32>();
-    (sum(error), sum(a) / sum(b))
 }
 
 #[cfg(test)]

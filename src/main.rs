@@ -11,6 +11,7 @@ mod registry;
 use args::{Cli, Format};
 use clap::Parser;
 use failure::Failure;
+use lfmq_kernels::Isa;
 use printer::Printer;
 use std::process::ExitCode;
 
@@ -51,8 +52,10 @@ fn main() -> ExitCode {
 /// Fixes threads and kernels for the whole run, then runs the command inside that pool.
 fn start(cli: &Cli, printer: &Printer) -> anyhow::Result<commands::Done> {
     registry::select_rung(cli.global.isa.as_deref())?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.map_or(0, usize::from)).build()?;
-    pool.install(|| commands::run(cli, printer))
+    let isa = Isa::of(registry::rung());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.map_or(0, usize::from));
+    // Every thread of the pool, so that loops compiled for several instruction sets follow the rung, too.
+    pool.build_scoped(|thread| isa.scope(|| thread.run()), |pool| pool.install(|| commands::run(cli, printer)))?
 }
 
 /// What clap has to say: help and version are results, the rest is a usage error (also as JSON when asked for).

@@ -2,6 +2,7 @@
 
 use crate::args::ActivationArg;
 use crate::jobs::speaker::Speaker;
+use crate::jobs::usage;
 use lfmq_core::{Activation, Executor, Exporter, Fault, Kind};
 use lfmq_gguf_export::{GgufExporter, GgufOptions};
 use lfmq_gguf_run::Gguf;
@@ -30,7 +31,8 @@ pub struct Format {
     pub exporter: fn(&FormatOptions) -> Box<dyn Exporter>,
     /// Whether its files hold a graph, to be held against our own forward pass.
     pub graph: bool,
-    opener: fn(&Path, Activation) -> Result<Opened, Fault>,
+    /// With bytes for experts that are laid out.
+    opener: fn(&Path, Activation, u64) -> Result<Opened, Fault>,
 }
 
 pub const FORMATS: &[Format] = &[
@@ -61,7 +63,7 @@ pub const FORMATS: &[Format] = &[
         used_by: "LiteRT (TensorFlow Lite), LiteRT-LM",
         bits: |bits| Recipe::named(&format!("tflite-q{bits}")),
         exporter: |options| Box::new(TfliteExporter { options: options.tflite.clone() }),
-        graph: false,
+        graph: true,
         opener: open_tflite,
     },
 ];
@@ -104,8 +106,8 @@ enum Words {
     Files { tokenizer: Vec<u8>, template: Option<String> },
 }
 
-fn open_gguf(path: &Path, activation: Activation) -> Result<Opened, Fault> {
-    let gguf = Gguf::open(path, lfmq_gguf_run::Options { activation, kernels: rung() })?;
+fn open_gguf(path: &Path, activation: Activation, experts: u64) -> Result<Opened, Fault> {
+    let gguf = Gguf::open_within(path, lfmq_gguf_run::Options { activation, kernels: rung() }, experts)?;
     let words = gguf.vocabulary()?.map(|v| {
         let vocabulary = lfmq_text::Vocabulary {
             tokens: v.tokens,
@@ -122,16 +124,16 @@ fn open_gguf(path: &Path, activation: Activation) -> Result<Opened, Fault> {
     Ok(Opened { executor: Box::new(gguf), words: Words::Vocabulary(words) })
 }
 
-fn open_onnx(path: &Path, activation: Activation) -> Result<Opened, Fault> {
-    let onnx = Onnx::open(path, lfmq_onnx_run::Options { activation, kernels: rung() })?;
+fn open_onnx(path: &Path, activation: Activation, experts: u64) -> Result<Opened, Fault> {
+    let onnx = Onnx::open_within(path, lfmq_onnx_run::Options { activation, kernels: rung() }, experts)?;
     // The graph may lie in a folder of its own below the files that belong to the model.
     let mut above = path.ancestors().skip(1).take(2);
     let folder = above.find(|f| f.join("tokenizer.json").is_file()).or(path.parent()).unwrap_or(path);
     Ok(Opened { executor: Box::new(onnx), words: Words::Folder(folder.to_owned()) })
 }
 
-fn open_tflite(path: &Path, activation: Activation) -> Result<Opened, Fault> {
-    let tflite = Tflite::open(path, lfmq_tflite_run::Options { activation, kernels: rung() })?;
+fn open_tflite(path: &Path, activation: Activation, experts: u64) -> Result<Opened, Fault> {
+    let tflite = Tflite::open_within(path, lfmq_tflite_run::Options { activation, kernels: rung() }, experts)?;
     let words = match tflite.tokenizer() {
         None => Words::Folder(path.parent().map(Path::to_path_buf).unwrap_or_default()),
         Some((stream, length)) => {
@@ -155,15 +157,31 @@ fn inflate(path: &Path, stream: &[u8], length: u64) -> Result<Vec<u8>, Fault> {
     })
 }
 
+/// Experts of a larger model are laid out when they are used, at most so many bytes at a time: what runs beside the
+/// yardstick must leave it room.
+const EXPERTS: u64 = 2 << 30;
+
 impl Opened {
     /// Opens an artifact and lays its weights out, as before a first token; also the time that took, in ms.
     ///
     /// # Errors
     /// When the file cannot be read, is malformed, asks for something we do not run, or holds a weight that is no number.
     pub fn timed(path: &Path, activation: Activation) -> Result<(Self, f64), Fault> {
+        Self::within(path, activation, EXPERTS)
+    }
+
+    /// The same for a process that does nothing else: experts may take half of the memory that can be had.
+    ///
+    /// # Errors
+    /// As [`Self::timed`].
+    pub fn alone(path: &Path, activation: Activation) -> Result<(Self, f64), Fault> {
+        Self::within(path, activation, usage::available().map_or(EXPERTS, |bytes| EXPERTS.max(bytes / 2)))
+    }
+
+    fn within(path: &Path, activation: Activation, experts: u64) -> Result<(Self, f64), Fault> {
         let format = of_file(path)?;
         let started = Instant::now();
-        let opened = (format.opener)(path, activation)?;
+        let opened = (format.opener)(path, activation, experts)?;
         drop(opened.executor.session(1)?);
         Ok((opened, started.elapsed().as_secs_f64() * 1e3))
     }

@@ -10,7 +10,11 @@ use support::{command, fixture_arg, lfmq, quantized, scratch};
 const RECIPE: &str = "Q6_K";
 
 fn args(model: &str) -> Vec<String> {
-    ["quantize", model, "--recipe", RECIPE, "--out", "o", "--no-verify", "--threads", "1", "--memory", "1"]
+    args_for(model, "o")
+}
+
+fn args_for(model: &str, out: &str) -> Vec<String> {
+    ["quantize", model, "--recipe", RECIPE, "--out", out, "--no-verify", "--threads", "1", "--memory", "1"]
         .map(str::to_owned)
         .to_vec()
 }
@@ -56,23 +60,29 @@ fn killed_at_many_moments_and_resumed() {
 
 #[test]
 fn several_formats_killed_at_many_moments_and_resumed() {
-    let model = fixture_arg("lfm2-tiny");
-    let args = |out: &str| {
-        ["quantize", &model, "--bits", "8", "--to", "gguf,onnx", "--out", out, "--no-verify", "--memory", "1"]
-            .map(str::to_owned)
-            .to_vec()
-    };
+    killed_and_resumed("lfm2-tiny", "8", &["gguf", "onnx"]);
+}
+
+#[test]
+fn experts_in_three_formats_killed_at_many_moments_and_resumed() {
+    killed_and_resumed("lfm2-tiny-moe", "4", &["gguf", "onnx", "tflite"]);
+}
+
+fn killed_and_resumed(model: &str, bits: &str, formats: &[&str]) {
+    let (model, to) = (fixture_arg(model), formats.join(","));
+    let args = ["quantize", &model, "--bits", bits, "--to", &to, "--out", "o", "--no-verify", "--memory", "1"];
     let whole = scratch();
     let started = Instant::now();
-    lfmq(whole.path(), &args("o")).expect(0);
+    lfmq(whole.path(), &args).expect(0);
     let length = started.elapsed();
-    let sums = |folder: &Path, format: &str| std::fs::read_to_string(folder.join("o").join(format).join("SHA256SUMS"));
-    let want = ["gguf", "onnx"].map(|format| sums(whole.path(), format).expect("digests"));
+    let sums = |folder: &Path, format: &str| {
+        std::fs::read_to_string(folder.join("o").join(format).join("SHA256SUMS")).expect("digests")
+    };
     let mut interrupted = 0;
     for step in 0..12u32 {
         let folder = scratch();
         let mut child = command(folder.path())
-            .args(args("o"))
+            .args(args)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -83,16 +93,47 @@ fn several_formats_killed_at_many_moments_and_resumed() {
         child.kill().expect("kill");
         interrupted += u32::from(!child.wait().expect("wait").success());
         // A run that came to its end is resumed too: there is nothing left to do.
-        let mut again = args("o");
-        again.push("--resume".to_owned());
-        lfmq(folder.path(), &again).expect(0);
-        for (format, want) in ["gguf", "onnx"].into_iter().zip(&want) {
-            assert_eq!(sums(folder.path(), format).expect("digests"), *want, "{format} after step {step}");
+        lfmq(folder.path(), &[&args[..], &["--resume"]].concat()).expect(0);
+        for format in formats {
+            let (found, want) = (sums(folder.path(), format), sums(whole.path(), format));
+            assert_eq!(found, want, "{format} after step {step}");
             lfmq(folder.path(), &["check", &format!("o/{format}")]).expect(0);
             assert!(!folder.path().join(format!("o/{format}.partial")).exists());
         }
     }
     assert!(interrupted >= 3, "only {interrupted} of 12 runs were caught in the middle");
+}
+
+#[test]
+fn another_checkpoint_of_the_same_shape_does_not_continue_a_run() {
+    let folder = scratch();
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).expect("a folder");
+    for entry in std::fs::read_dir(support::fixture("lfm2-tiny")).expect("the fixture").map(|e| e.expect("an entry")) {
+        std::fs::copy(entry.path(), model.join(entry.file_name())).expect("a copy");
+    }
+    let started = Instant::now();
+    let args = |out| args_for("model", out);
+    lfmq(folder.path(), &args("whole")).expect(0);
+    let length = started.elapsed();
+    let caught = (1..10).rev().any(|tenths| {
+        let mut child = command(folder.path()).args(args("o")).stderr(Stdio::null()).spawn().expect("it starts");
+        std::thread::sleep(length.mul_f64(f64::from(tenths) / 10.0));
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        let journal = std::fs::read(folder.path().join("o.partial/.journal")).unwrap_or_default();
+        // One that came to its end makes room for the next.
+        std::fs::remove_dir_all(folder.path().join("o")).is_err() && journal.contains(&b'\n')
+    });
+    assert!(caught, "no run was caught in the middle");
+    // One weight in the middle of a tensor is another one; nothing else shows it but the file's age.
+    let weights = model.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("weights");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&weights, bytes).expect("other weights");
+    let refused = lfmq(folder.path(), &[&args("o")[..], &["--resume".to_owned()]].concat()).expect(2);
+    assert!(refused.stderr.contains("o.partial"), "{}", refused.stderr);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{fixture_arg, lfmq, scratch};
+use support::{command, fixture_arg, lfmq, scratch};
 
 /// The figures of a report: everything but what names the machine's speed, threads and rung.
 fn figures(mut report: Value) -> String {
@@ -76,42 +76,45 @@ fn every_rung_gives_the_same_bytes_and_figures() {
         .map(|r| r.as_str().expect("a name").to_owned())
         .collect();
     assert!(rungs.contains(&"scalar".to_owned()));
-    let mut seen: Option<(Vec<u8>, String)> = None;
-    for rung in rungs {
-        let folder = scratch();
-        let run = lfmq(
-            folder.path(),
-            &[
-                "quantize",
-                &fixture_arg("lfm2-tiny-moe"),
-                "--recipe",
-                "Q4_K_S",
-                "--out",
-                "o",
-                "--isa",
-                &rung,
-                "--windows",
-                "1",
-                "--window",
-                "64",
-                "--task-items",
-                "0",
-                "--no-latency",
-                "--format",
-                "json",
-            ],
-        );
-        assert!(matches!(run.code, 0 | 1), "{}", run.all());
-        assert_eq!(run.json()["meta"]["isa"], rung.as_str());
-        let bytes = std::fs::read(folder.path().join("o/lfm2-tiny-moe-Q4_K_S.gguf")).expect("the artifact");
-        let got = (bytes, figures(run.json()));
-        match &seen {
-            None => seen = Some(got),
-            Some(first) => {
-                assert!(first.0 == got.0, "bytes differ on {rung}");
-                assert_eq!(first.1, got.1, "figures differ on {rung}");
+    for (name, recipe) in [("lfm2-tiny", "Q4_K_M"), ("lfm2-tiny-moe", "Q4_K_S")] {
+        let mut seen: Option<(Vec<u8>, String)> = None;
+        for rung in &rungs {
+            let got = on_rung(rung, name, recipe);
+            match &seen {
+                None => seen = Some(got),
+                Some(first) => {
+                    assert!(first.0 == got.0, "{name}: bytes differ on {rung}");
+                    assert_eq!(first.1, got.1, "{name}: figures differ on {rung}");
+                }
             }
         }
+    }
+}
+
+/// Bytes and figures that the program makes under `LFMQ_ISA`.
+fn on_rung(rung: &str, name: &str, recipe: &str) -> (Vec<u8>, String) {
+    let folder = scratch();
+    let mut command = command(folder.path());
+    command.env("LFMQ_ISA", rung).args(["quantize", &fixture_arg(name), "--recipe", recipe, "--out", "o"]);
+    command.args(["--windows", "1", "--window", "64", "--task-items", "0", "--no-latency", "--format", "json"]);
+    let run: support::Run = command.output().expect("the program starts").into();
+    assert!(matches!(run.code, 0 | 1), "{}", run.all());
+    assert_eq!(run.json()["meta"]["isa"], rung);
+    let bytes = std::fs::read(folder.path().join(format!("o/{name}-{recipe}.gguf"))).expect("the artifact");
+    (bytes, figures(run.json()))
+}
+
+#[test]
+fn a_rung_reaches_the_loops_of_every_thread() {
+    let loops = |rung: &str| {
+        let run = lfmq(scratch().path(), &["doctor", "--threads", "3", "--isa", rung, "--format", "json"]).expect(0);
+        run.json()["result"]["rungs"]["loops"].clone()
+    };
+    assert_eq!(loops("scalar"), serde_json::json!(vec!["baseline"; 3]));
+    let doctor = lfmq(scratch().path(), &["doctor", "--format", "json"]).expect(0).json();
+    let available = doctor["result"]["rungs"]["available"].as_array().expect("a list").clone();
+    if available.contains(&"avx2".into()) {
+        assert_eq!(loops("avx2"), serde_json::json!(vec!["avx2"; 3]));
     }
 }
 

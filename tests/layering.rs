@@ -29,7 +29,7 @@ fn floor(folder: &str) -> Option<u8> {
     match parts.as_slice() {
         ["crates", "core"] => Some(0),
         ["kernels"] | ["crates", "formats", _, "wire"] => Some(1),
-        ["crates", "ops" | "quant" | "checkpoint" | "text" | "hub" | "artifact" | "targets"] => Some(2),
+        ["crates", "ops" | "quant" | "checkpoint" | "text" | "hub" | "artifact" | "targets" | "interpreter"] => Some(2),
         ["crates", "reference" | "graph" | "moe"] => Some(3),
         ["crates", "formats", _, "export" | "run"] | ["crates", "oracle"] => Some(4),
         ["crates", "verify" | "report"] => Some(5),

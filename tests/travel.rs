@@ -158,6 +158,22 @@ fn a_sealed_folder_checks_and_opens_to_the_same_bytes() {
         lfmq(path, &["check", "opened"]).expect(0);
         fs::remove_dir_all(path.join("opened")).expect("a folder");
     }
+    // A sealed folder is finished if the run that made it proved it.
+    let args = ["quantize", &model, "--recipe", "Q4_0", "--resume", "--out"];
+    let resumed = |out: &str, more: &[&str]| lfmq(path, &[&args[..], &[out], more, &QUICK].concat());
+    let again = resumed("sealed", &["--seal", &keys[0]]).expect(0);
+    assert!(again.stderr.contains("which proved it: pass"), "{}", again.stderr);
+    made("unproved", &["--no-verify", "--seal", &keys[0]]);
+    for (out, more, why) in [
+        ("unproved", &["--seal", keys[0].as_str()][..], "did not prove it"),
+        ("sealed", &[][..], "not asked for"),
+        ("plain", &["--seal", keys[0].as_str()][..], "is not sealed"),
+    ] {
+        let refused = resumed(out, more).expect(2);
+        assert!(refused.stderr.contains(why) && refused.stderr.contains("--overwrite"), "{}", refused.stderr);
+    }
+    resumed("unproved", &["--no-verify", "--seal", &keys[0]]).expect(0);
+
     let closed = lfmq(path, &["unseal", "sealed", "-i", "eve", "-o", "opened"]).expect(5);
     assert!(closed.stderr.contains("--identity"), "{}", closed.stderr);
     let file = path.join("sealed/lfm2-tiny-Q4_0.gguf.age");

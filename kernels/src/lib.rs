@@ -1,5 +1,6 @@
 //! Kernels: slices in, slices out. One table of plain function pointers per *rung* (instruction set level),
-//! chosen at run time. This is the only crate of the workspace with SIMD, hence with `unsafe`.
+//! chosen at run time. This is the only crate of the workspace with SIMD, hence with `unsafe`; so the memory that weights
+//! are best kept in is had here too, from an [`Arena`].
 //!
 //! Kernels know no file format: weights reach them in the layouts of [`Strips32`] and [`Strips256`].
 //! No slice needs any alignment, outputs may not overlap inputs (the borrow checker sees to it), and slices
@@ -39,12 +40,15 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod bodies;
+mod memory;
 mod multiversion;
 mod pack;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod product;
 mod scalar;
 mod single;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod singles;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod strips;
 mod table;
@@ -55,6 +59,7 @@ mod x86_64;
 #[cfg(test)]
 mod contract_tests;
 
+pub use memory::{Arena, Number, Slab};
 pub use multiversion::{Body, Isa};
 pub use pack::{pack_codes, pack_values};
 pub use table::{Kernels, Quantize32, Quantize256, QuantizeRow, UnknownRung};

@@ -12,6 +12,8 @@ pub(crate) static TABLE: Kernels = Kernels {
     gemm_b32,
     gemm_b256,
     gemm_row,
+    single_b32: crate::single::single_b32,
+    single_b256: crate::single::single_b256,
     weighted_sum_f32,
     exp_f32: bodies::exp_f32,
     sigmoid_f32: bodies::sigmoid_f32,

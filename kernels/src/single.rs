@@ -1,105 +1,61 @@
 //! The products of one token in f32 with rows of strips, from the codes: what widening the rows and then multiplying gives,
-//! bit for bit, without writing them out. A register holds 16 rows; the 16 virtual lanes of a sum are 16 registers.
+//! bit for bit, without writing them out. The oracle of what `single_products` makes for each rung.
 
 use crate::bodies::LANES;
 use crate::pack::{Chunk, unpack_chunk};
-use crate::table::Kernels;
 use crate::views::{Factors, STRIP, Strips32, Strips256};
-use crate::{Body, Isa};
 
-impl Kernels {
-    /// `out[j]` = dot product of `x [cols]` and row `j` of `w` as [`Self::widen_b32`] gives it.
-    ///
-    /// # Panics
-    /// When the slices do not fit the shape.
-    pub fn single_b32(&self, x: &[f32], w: &Strips32<'_>, out: &mut [f32]) {
-        w.check();
-        assert!(x.len() == w.cols && out.len() == w.rows, "one token");
-        Isa::of(self).run(Of32 { x, w, out });
+pub(crate) fn single_b32(x: &[f32], w: &Strips32<'_>, out: &mut [f32]) {
+    w.check();
+    assert!(x.len() == w.cols && out.len() == w.rows, "one token");
+    let bytes = w.coding.chunk_bytes();
+    for (strip, out) in out.chunks_mut(STRIP).enumerate() {
+        let mut lanes = [[0.0; STRIP]; LANES];
+        for (c, x) in x.as_chunks::<32>().0.iter().enumerate() {
+            let at = strip * (w.cols / 32) + c;
+            let codes = unpack_chunk(w.coding, &w.codes[at * bytes..][..bytes]);
+            let scales = factors(&w.scales, at);
+            if w.mins.is_empty() {
+                add::<0, 8>(&mut lanes, x, &codes, |r, q| scales[r] * q);
+            } else {
+                let mins = factors(&w.mins, at);
+                add::<0, 8>(&mut lanes, x, &codes, |r, q| scales[r] * q + mins[r]);
+            }
+        }
+        out.copy_from_slice(&folded(lanes)[..out.len()]);
     }
+}
 
-    /// `out[j]` = dot product of `x [cols]` and row `j` of `w` as [`Self::widen_b256`] gives it.
-    ///
-    /// # Panics
-    /// When the slices do not fit the shape.
-    pub fn single_b256(&self, x: &[f32], w: &Strips256<'_>, out: &mut [f32]) {
-        w.check();
-        assert!(x.len() == w.cols && out.len() == w.rows, "one token");
-        Isa::of(self).run(Of256 { x, w, out });
+pub(crate) fn single_b256(x: &[f32], w: &Strips256<'_>, out: &mut [f32]) {
+    w.check();
+    assert!(x.len() == w.cols && out.len() == w.rows, "one token");
+    let (bytes, per_chunk) = (w.coding.chunk_bytes(), w.subs / 8);
+    for (strip, out) in out.chunks_mut(STRIP).enumerate() {
+        let mut lanes = [[0.0; STRIP]; LANES];
+        for (c, x) in x.as_chunks::<32>().0.iter().enumerate() {
+            let at = strip * (w.cols / 32) + c;
+            let codes = unpack_chunk(w.coding, &w.codes[at * bytes..][..bytes]);
+            let scales = factors(&w.scales, at / 8);
+            let steps = |s: usize| by_sub(&scales, &w.sub_scales[(at * per_chunk + s) * STRIP..][..STRIP]);
+            if w.mins.is_empty() {
+                let (first, last) = (steps(0), steps(per_chunk - 1));
+                add::<0, 4>(&mut lanes, x, &codes, |r, q| first[r] * q);
+                add::<4, 8>(&mut lanes, x, &codes, |r, q| last[r] * q);
+            } else {
+                let mins = factors(&w.mins, at / 8);
+                let lows = |s: usize| by_sub(&mins, &w.sub_mins[(at * per_chunk + s) * STRIP..][..STRIP]);
+                let (first, low) = (steps(0), lows(0));
+                add::<0, 4>(&mut lanes, x, &codes, |r, q| first[r] * q - low[r]);
+                let (last, low) = (steps(per_chunk - 1), lows(per_chunk - 1));
+                add::<4, 8>(&mut lanes, x, &codes, |r, q| last[r] * q - low[r]);
+            }
+        }
+        out.copy_from_slice(&folded(lanes)[..out.len()]);
     }
 }
 
 /// A number for each row of a strip.
 type Rows = [f32; STRIP];
-
-struct Of32<'a> {
-    x: &'a [f32],
-    w: &'a Strips32<'a>,
-    out: &'a mut [f32],
-}
-
-impl Body for Of32<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self { x, w, out } = self;
-        let bytes = w.coding.chunk_bytes();
-        for (strip, out) in out.chunks_mut(STRIP).enumerate() {
-            let mut lanes = [[0.0; STRIP]; LANES];
-            for (c, x) in x.as_chunks::<32>().0.iter().enumerate() {
-                let at = strip * (w.cols / 32) + c;
-                let codes = unpack_chunk(w.coding, &w.codes[at * bytes..][..bytes]);
-                let scales = factors(&w.scales, at);
-                if w.mins.is_empty() {
-                    add::<0, 8>(&mut lanes, x, &codes, |r, q| scales[r] * q);
-                } else {
-                    let mins = factors(&w.mins, at);
-                    add::<0, 8>(&mut lanes, x, &codes, |r, q| scales[r] * q + mins[r]);
-                }
-            }
-            out.copy_from_slice(&folded(lanes)[..out.len()]);
-        }
-    }
-}
-
-struct Of256<'a> {
-    x: &'a [f32],
-    w: &'a Strips256<'a>,
-    out: &'a mut [f32],
-}
-
-impl Body for Of256<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self { x, w, out } = self;
-        let (bytes, per_chunk) = (w.coding.chunk_bytes(), w.subs / 8);
-        for (strip, out) in out.chunks_mut(STRIP).enumerate() {
-            let mut lanes = [[0.0; STRIP]; LANES];
-            for (c, x) in x.as_chunks::<32>().0.iter().enumerate() {
-                let at = strip * (w.cols / 32) + c;
-                let codes = unpack_chunk(w.coding, &w.codes[at * bytes..][..bytes]);
-                let scales = factors(&w.scales, at / 8);
-                let steps = |s: usize| by_sub(&scales, &w.sub_scales[(at * per_chunk + s) * STRIP..][..STRIP]);
-                if w.mins.is_empty() {
-                    let (first, last) = (steps(0), steps(per_chunk - 1));
-                    add::<0, 4>(&mut lanes, x, &codes, |r, q| first[r] * q);
-                    add::<4, 8>(&mut lanes, x, &codes, |r, q| last[r] * q);
-                } else {
-                    let mins = factors(&w.mins, at / 8);
-                    let lows = |s: usize| by_sub(&mins, &w.sub_mins[(at * per_chunk + s) * STRIP..][..STRIP]);
-                    let (first, low) = (steps(0), lows(0));
-                    add::<0, 4>(&mut lanes, x, &codes, |r, q| first[r] * q - low[r]);
-                    let (last, low) = (steps(per_chunk - 1), lows(per_chunk - 1));
-                    add::<4, 8>(&mut lanes, x, &codes, |r, q| last[r] * q - low[r]);
-                }
-            }
-            out.copy_from_slice(&folded(lanes)[..out.len()]);
-        }
-    }
-}
 
 #[inline(always)]
 fn factors(all: &Factors<'_>, at: usize) -> Rows {
@@ -157,7 +113,7 @@ fn folded(mut lanes: [Rows; LANES]) -> Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Coding;
+    use crate::{Coding, Kernels};
 
     const TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
     const CODINGS: [Coding; 5] = [
@@ -212,7 +168,7 @@ mod tests {
                         scales: Factors::F32(&scales[..n]),
                         mins: mins(n),
                     };
-                    kernels.single_b32(&x, &w, &mut out);
+                    (kernels.single_b32)(&x, &w, &mut out);
                     (kernels.widen_b32)(&w, 0..rows, &mut wide);
                     check(kernels, cols, &out, &x, &wide, &what);
 
@@ -224,7 +180,7 @@ mod tests {
                         let (scales, mins) = (Factors::F32(&scales[..n]), mins(n));
                         let (codes, sub_scales, sub_mins) = (&codes[..], &sub_scales[..], &sub_mins[..]);
                         let w = Strips256 { rows, cols, coding, subs, codes, scales, sub_scales, mins, sub_mins };
-                        kernels.single_b256(&x, &w, &mut out);
+                        (kernels.single_b256)(&x, &w, &mut out);
                         (kernels.widen_b256)(&w, 0..rows, &mut wide);
                         check(kernels, cols, &out, &x, &wide, &format!("{what}, {subs} sub-blocks"));
                     }

@@ -88,27 +88,37 @@ macro_rules! strip_products {
             x: &Acts32<'_>, first: usize, w: &Strips32<'_>, out: &mut [f32], ldo: usize,
         ) -> usize {
             let blocks = w.cols / 32;
-            let acts: [&[[[i8; 4]; 8]]; T] =
-                std::array::from_fn(|t| x.codes[(first + t) * w.cols..][..w.cols].as_chunks().0.as_chunks().0);
-            let of = |all: usize| all + first * blocks;
-            let scales: [&[f32]; T] = std::array::from_fn(|t| &x.scales[of(t * blocks)..][..blocks]);
-            let scaled: [&[f32]; T] = std::array::from_fn(|t| &x.sums[of(t * blocks)..][..blocks]);
-            let totals: [&[i16]; T] = std::array::from_fn(|t| &x.totals[of(t * blocks)..][..blocks]);
+            let run = |per_block: usize| first * blocks * per_block..(first + T) * blocks * per_block;
+            let acts = tokens::<_, T>(x.codes[run(32)].as_chunks().0.as_chunks().0, blocks);
+            let (scales, scaled) = (tokens::<_, T>(&x.scales[run(1)], blocks), tokens::<_, T>(&x.sums[run(1)], blocks));
+            let totals = tokens::<_, T>(&x.totals[run(1)], blocks);
             let (bytes, bias, minima) = (w.coding.chunk_bytes(), bias(w.coding), !w.mins.is_empty());
             for strip in 0..w.rows.div_ceil(STRIP) {
                 let chunks = &w.codes[strip * blocks * bytes..][..blocks * bytes];
                 for part in 0..STRIP / LANES {
                     let mut sums = [floats(splat(0)); T];
-                    for (b, chunk) in chunks.chunks_exact(bytes).enumerate() {
-                        let codes = unpack(w.coding, chunk, part);
+                    for b in 0..blocks {
+                        let chunk = &chunks[b * bytes..][..bytes];
                         let at = (strip * blocks + b) * STRIP + part * LANES;
+                        if T == 1 {
+                            fetch(chunk);
+                        }
+                        let codes = unpack(w.coding, chunk, part);
                         let scale = factors(&w.scales, at);
-                        $walk!(dot; t in T, splat(-bias * i32::from(totals[t][b])), codes, 0, 8, acts[t][b], isum => {
-                            sums[t] = fma(by(scale, scales[t][b]), floats(isum), sums[t]);
-                            if minima {
-                                sums[t] = fma_by(factors(&w.mins, at), scaled[t][b], sums[t]);
+                        let mut isums = [splat(0); T];
+                        for t in 0..T {
+                            isums[t] = splat(-bias * i32::from(totals[t][b]));
+                        }
+                        $walk!(dot::<SIGNED>; T, isums, codes, 0, 8, t => acts[t][b]);
+                        for t in 0..T {
+                            sums[t] = fma(by(scale, scales[t][b]), floats(isums[t]), sums[t]);
+                        }
+                        if minima {
+                            let min = factors(&w.mins, at);
+                            for t in 0..T {
+                                sums[t] = fma_by(min, scaled[t][b], sums[t]);
                             }
-                        });
+                        }
                     }
                     put_all(&sums, strip * STRIP + part * LANES, w.rows, out, ldo);
                 }
@@ -151,8 +161,7 @@ macro_rules! strip_products {
             x: &ActsRow<'_>, first: usize, w: &StripsRow<'_>, out: &mut [f32], ldo: usize,
         ) -> usize {
             let blocks = w.cols / 32;
-            let acts: [&[[[i8; 4]; 8]]; T] =
-                std::array::from_fn(|t| x.codes[(first + t) * w.cols..][..w.cols].as_chunks().0.as_chunks().0);
+            let acts: &[Acts] = x.codes[first * w.cols..(first + T) * w.cols].as_chunks().0.as_chunks().0;
             let totals: [&[i16]; T] = std::array::from_fn(|t| &x.totals[(first + t) * blocks..][..blocks]);
             let scales: [f32; T] = std::array::from_fn(|t| x.scales[first + t]);
             let zeros: [i32; T] = std::array::from_fn(|t| x.zeros[first + t]);
@@ -171,7 +180,7 @@ macro_rules! strip_products {
                             }
                             for (b, chunk) in chunks.chunks_exact(bytes).enumerate() {
                                 let codes = unpack(w.coding, chunk, part);
-                                $walk!(wide_dot; t in T, isums[t], codes, 0, 8, acts[t][b], isum => { isums[t] = isum; });
+                                $walk!(wide_dot::<SIGNED>; T, isums, codes, 0, 8, t => acts[t * blocks + b]);
                             }
                             let sum_of_codes = ints(codes_sums[at..].as_chunks().0.first().map_or(&[0; LANES], |s| s));
                             let scale = factors(&w.scales, at);
@@ -195,9 +204,7 @@ macro_rules! strip_products {
                                 }
                                 for (c, chunk) in group.chunks_exact(bytes).enumerate() {
                                     let (codes, b) = (unpack(w.coding, chunk, part), g * per + c);
-                                    $walk!(wide_dot; t in T, isums[t], codes, 0, 8, acts[t][b], isum => {
-                                        isums[t] = isum;
-                                    });
+                                    $walk!(wide_dot::<SIGNED>; T, isums, codes, 0, 8, t => acts[t * blocks + b]);
                                 }
                                 let groups = blocks / per;
                                 let scale = factors(&w.scales, (strip * groups + g) * STRIP + part * LANES);
@@ -240,12 +247,10 @@ macro_rules! strip_products {
             x: &Acts256<'_>, first: usize, w: &Strips256<'_>, out: &mut [f32], ldo: usize,
         ) -> usize {
             let blocks = w.cols / 256;
-            let acts: [&[[[[i8; 4]; 8]; 8]]; T] = std::array::from_fn(|t| {
-                x.codes[(first + t) * w.cols..][..w.cols].as_chunks().0.as_chunks().0.as_chunks().0
-            });
-            let scales: [&[f32]; T] = std::array::from_fn(|t| &x.scales[(first + t) * blocks..][..blocks]);
-            let bsums: [&[[[i16; 2]; 8]]; T] =
-                std::array::from_fn(|t| x.sums[16 * (first + t) * blocks..][..16 * blocks].as_chunks().0.as_chunks().0);
+            let run = |per_block: usize| first * blocks * per_block..(first + T) * blocks * per_block;
+            let acts: &[Acts] = x.codes[run(256)].as_chunks().0.as_chunks().0;
+            let scales = &x.scales[run(1)];
+            let bsums: &[[[i16; 2]; 8]] = x.sums[run(16)].as_chunks().0.as_chunks().0;
             let (bytes, bias, minima) = (w.coding.chunk_bytes(), bias(w.coding), !w.mins.is_empty());
             for strip in 0..w.rows.div_ceil(STRIP) {
                 for part in 0..STRIP / LANES {
@@ -256,39 +261,47 @@ macro_rules! strip_products {
                         let sub_scales = &w.sub_scales[at * w.subs * STRIP..][..w.subs * STRIP];
                         let mut isums = [splat(0); T];
                         for (c, chunk) in chunks.chunks_exact(bytes).enumerate() {
+                            if T == 1 {
+                                fetch(chunk);
+                            }
                             let codes = unpack(w.coding, chunk, part);
+                            let mut dots = [splat(0); T];
                             if w.subs == 8 {
+                                $walk!(dot::<SIGNED>; T, dots, codes, 0, 8, t => acts[(t * blocks + b) * 8 + c]);
                                 let scale = subs(sub_scales, c, part);
-                                $walk!(dot; t in T, splat(0), codes, 0, 8, acts[t][b][c], isum => {
-                                    isums[t] = plus(isums[t], times(isum, scale));
-                                });
+                                for t in 0..T {
+                                    isums[t] = plus(isums[t], times(dots[t], scale));
+                                }
                             } else {
+                                $walk!(dot::<SIGNED>; T, dots, codes, 0, 4, t => acts[(t * blocks + b) * 8 + c]);
                                 let (early, late) = (subs(sub_scales, 2 * c, part), subs(sub_scales, 2 * c + 1, part));
-                                $walk!(dot; t in T, splat(0), codes, 0, 4, acts[t][b][c], isum => {
-                                    isums[t] = plus(isums[t], times(isum, early));
-                                });
-                                $walk!(dot; t in T, splat(0), codes, 4, 8, acts[t][b][c], isum => {
-                                    isums[t] = plus(isums[t], times(isum, late));
-                                });
+                                for t in 0..T {
+                                    isums[t] = plus(isums[t], times(dots[t], early));
+                                }
+                                let mut dots = [splat(0); T];
+                                $walk!(dot::<SIGNED>; T, dots, codes, 4, 8, t => acts[(t * blocks + b) * 8 + c]);
+                                for t in 0..T {
+                                    isums[t] = plus(isums[t], times(dots[t], late));
+                                }
                             }
                         }
                         if bias != 0 {
                             let pairs = pairs(sub_scales, w.subs, part);
                             for t in 0..T {
-                                isums[t] = plus(isums[t], times(weigh(&pairs, &bsums[t][b]), splat(-bias)));
+                                isums[t] = plus(isums[t], times(weigh(&pairs, &bsums[t * blocks + b]), splat(-bias)));
                             }
                         }
                         let scale = factors(&w.scales, at * STRIP + part * LANES);
                         for t in 0..T {
-                            sums[t] = fma(by(scale, scales[t][b]), floats(isums[t]), sums[t]);
+                            sums[t] = fma(by(scale, scales[t * blocks + b]), floats(isums[t]), sums[t]);
                         }
                         if minima {
                             let min = factors(&w.mins, at * STRIP + part * LANES);
                             let mins = &w.sub_mins[at * w.subs * STRIP..][..w.subs * STRIP];
                             let pairs = pairs(mins, w.subs, part);
                             for t in 0..T {
-                                let low = floats(weigh(&pairs, &bsums[t][b]));
-                                sums[t] = fma(by(min, -scales[t][b]), low, sums[t]);
+                                let low = floats(weigh(&pairs, &bsums[t * blocks + b]));
+                                sums[t] = fma(by(min, -scales[t * blocks + b]), low, sums[t]);
                             }
                         }
                     }
@@ -335,16 +348,18 @@ macro_rules! strip_products {
 }
 pub(crate) use strip_products;
 
-/// For each token `t` of `n`: `sum` from its first value on over the products of groups `low..high`, then `then`.
+/// Adds to the sum of each of `n` tokens the products of groups `low..high` of the codes with the token's activations.
+/// Tokens are innermost: their sums do not wait for each other.
 macro_rules! one_by_one {
-    ($dot:ident; $t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident
-        => $then:block) => {
+    ($dot:expr; $n:ident, $sums:ident, $codes:ident, $low:literal, $high:literal, $t:ident => $acts:expr) => {
+        let mut acts_of = [&[[0; 4]; 8]; $n];
         for $t in 0..$n {
-            let mut $sum = $from;
-            for g in $low..$high {
-                $sum = $dot::<SIGNED>($sum, $codes[g], $acts[g]);
+            acts_of[$t] = &$acts;
+        }
+        for g in $low..$high {
+            for t in 0..$n {
+                $sums[t] = $dot($sums[t], $codes[g], acts_of[t][g]);
             }
-            $then
         }
     };
 }
@@ -353,26 +368,58 @@ pub(crate) use one_by_one;
 /// The same with tokens in pairs, where there is more than one.
 #[cfg(target_arch = "aarch64")]
 macro_rules! two_by_two {
-    ($dot:ident; $t:ident in $n:ident, $from:expr, $codes:ident, $low:literal, $high:literal, $acts:expr, $sum:ident
-        => $then:block) => {
+    ($dot:expr; $n:ident, $sums:ident, $codes:ident, $low:literal, $high:literal, $t:ident => $acts:expr) => {
         if $n == 1 {
-            one_by_one!($dot; $t in $n, $from, $codes, $low, $high, $acts, $sum => $then);
+            one_by_one!($dot; $n, $sums, $codes, $low, $high, $t => $acts);
         } else {
             for first in (0..$n).step_by(2) {
-                let from = |$t: usize| { let _ = $t; $from };
-                let sums = [from(first), from(first + 1)];
                 let one = { let $t = first; &$acts[$low..$high] };
                 let two = { let $t = first + 1; &$acts[$low..$high] };
-                for (p, $sum) in two_dots(sums, &$codes[$low..$high], one, two).into_iter().enumerate() {
-                    let $t = first + p;
-                    $then
-                }
+                let both = two_dots([$sums[first], $sums[first + 1]], &$codes[$low..$high], one, two);
+                ($sums[first], $sums[first + 1]) = (both[0], both[1]);
             }
         }
     };
 }
 #[cfg(target_arch = "aarch64")]
 pub(crate) use two_by_two;
+
+/// What each of `T` tokens has of `all`, `per_token` each.
+#[inline(always)]
+pub(crate) fn tokens<E, const T: usize>(all: &[E], per_token: usize) -> [&[E]; T] {
+    let mut each = [&all[..per_token]; T];
+    for (t, part) in each.iter_mut().enumerate() {
+        *part = &all[t * per_token..][..per_token];
+    }
+    each
+}
+
+/// The activations of one token that meet a chunk.
+pub(crate) type Acts = [[i8; 4]; 8];
+
+/// How far ahead of its use a strip is asked for: what one core gets from memory while it waits for an answer, a few
+/// times over.
+const AHEAD: usize = 4096;
+
+/// Asks for what follows `chunk` at a distance, line by line. One token does so little work for a byte that the
+/// processor's own look-ahead ends at the instructions that wait for the last chunk.
+#[inline(always)]
+pub(crate) fn fetch(chunk: &[u8]) {
+    for line in chunk.chunks(64) {
+        let at = line.as_ptr().wrapping_add(AHEAD);
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            // SAFETY: a hint, which reads nothing and faults nowhere.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        unsafe {
+            std::arch::asm!("prfm pldl2keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
+        }
+    }
+}
 
 /// i8, or u8 of at most 127.
 pub(crate) trait Sub: Copy {}

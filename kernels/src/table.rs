@@ -28,6 +28,10 @@ pub struct Kernels {
     pub gemm_b256: fn(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize),
     /// The same with activations under one scale and zero a row and symmetric weights.
     pub gemm_row: fn(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize),
+    /// `out[j]` = dot product of `x [cols]` and row `j` of `w` as `widen_b32` gives it, to the bit. One token.
+    pub single_b32: fn(x: &[f32], w: &Strips32<'_>, out: &mut [f32]),
+    /// The same for 256-blocks.
+    pub single_b256: fn(x: &[f32], w: &Strips256<'_>, out: &mut [f32]),
     /// `out[j] = Σ_i p[i] * v[i, j]` with `v [p.len(), out.len()]`.
     pub weighted_sum_f32: fn(p: &[f32], v: &[f32], out: &mut [f32]),
     /// Replaces each `x` by `e^x`; within 2 ulp, 0 below -103.98 and infinite above 88.73.

@@ -51,7 +51,7 @@ pub struct DriftArgs {
     #[arg(long, value_name = "FILE", help_heading = "Verification")]
     pub text: Option<PathBuf>,
     /// Tokens in a window; the second half is scored.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..=131_072), help_heading = "Verification")]
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(32..=131_072), help_heading = "Verification")]
     pub window: u32,
     /// Windows to measure.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Verification")]

@@ -2,6 +2,7 @@
 
 use super::Done;
 use crate::args::BenchArgs;
+use crate::jobs::usage::{DiskReads, Usage};
 use crate::jobs::{model, size};
 use crate::printer::{Align, Printer, Table, Tone};
 use crate::registry::{Opened, activation};
@@ -11,7 +12,8 @@ use serde_json::json;
 
 pub fn run(args: &BenchArgs, printer: &Printer) -> Result<Done> {
     let file = model::artifact_file(&args.artifact)?;
-    let (opened, load_ms) = Opened::timed(&file, activation(args.activations))?;
+    let (opened, load_ms) = Opened::alone(&file, activation(args.activations))?;
+    let read = DiskReads::so_far();
     let options = LatencyOptions {
         prefill: args.prefill.iter().map(|n| *n as usize).collect(),
         decode: args.decode as usize,
@@ -29,7 +31,10 @@ pub fn run(args: &BenchArgs, printer: &Printer) -> Result<Done> {
         facts.threads,
     ));
     show(&report, printer);
-    Ok(json!({"facts": facts, "latency": report}).into())
+    let usage = Usage::now(read);
+    usage.iter().flat_map(Usage::lines).for_each(|line| printer.line(&format!("  {line}")));
+    printer.line(&format!("  {} repetitions after {} to warm up", report.repetitions, report.warm_up));
+    Ok(json!({"facts": facts, "latency": report, "usage": usage}).into())
 }
 
 fn show(report: &LatencyReport, printer: &Printer) {
@@ -71,9 +76,4 @@ fn show(report: &LatencyReport, printer: &Printer) {
     if let Some(load) = report.load_ms {
         printer.line(&format!("  load {load:.1} ms"));
     }
-    if let Some(m) = &report.memory {
-        let (peak, anonymous, file) = (size::show(m.peak), size::show(m.anonymous), size::show(m.file));
-        printer.line(&format!("  peak memory {peak}; now {anonymous} of its own and {file} of mapped files"));
-    }
-    printer.line(&format!("  {} repetitions after {} to warm up", report.repetitions, report.warm_up));
 }

@@ -4,7 +4,7 @@ use super::Done;
 use crate::args::DoctorArgs;
 use crate::printer::{Align, Printer, Table, Tone};
 use crate::registry;
-use lfmq_kernels::Kernels;
+use lfmq_kernels::{Isa, Kernels};
 use serde_json::json;
 
 /// Every environment switch: name and what it does.
@@ -23,6 +23,11 @@ const SWITCHES: [(&str, &str); 13] = [
     ("ORT_DYLIB_PATH", "onnxruntime's library, in place of Python's"),
     ("RUST_BACKTRACE", "1 shows where a bug of ours happened"),
 ];
+
+/// The instruction set that each thread of the pool runs plain loops in.
+fn loops() -> Vec<&'static str> {
+    rayon::broadcast(|_| Isa::current().name())
+}
 
 pub fn run(_: &DoctorArgs, printer: &Printer) -> anyhow::Result<Done> {
     let here: Vec<&str> = Kernels::available().iter().map(|k| k.name).collect();
@@ -61,7 +66,7 @@ pub fn run(_: &DoctorArgs, printer: &Printer) -> anyhow::Result<Done> {
     }
     printer.table(&switches);
     Ok(json!({
-        "rungs": {"known": Kernels::known(), "available": here, "in_use": chosen},
+        "rungs": {"known": Kernels::known(), "available": here, "in_use": chosen, "loops": loops()},
         "threads": rayon::current_num_threads(),
         "formats": registry::FORMATS.iter().map(|f| f.id).collect::<Vec<_>>(),
         "schemes": schemes,

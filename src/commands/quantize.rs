@@ -4,8 +4,9 @@ use super::Done;
 use super::papers::papers;
 use super::plan::show_plan;
 use super::proof::{Proof, artifact_name, prove};
-use super::write::{Planned, write};
+use super::write::{Planned, Stage, write};
 use crate::args::QuantizeArgs;
+use crate::failure::Failure;
 use crate::jobs::file;
 use crate::jobs::quantize::{Output, QuantizeJob, prepare};
 use crate::printer::Printer;
@@ -42,8 +43,13 @@ pub fn run(args: &QuantizeArgs, offline: bool, printer: &Printer) -> Result<Done
         let mut report = None;
         if args.no_verify {
             printer.note("not verified (--no-verify)");
-        } else if files.is_empty() {
-            printer.note(&format!("{}: sealed by an earlier run, which proved it", output.folder.display()));
+        } else if let Stage::Published(_, drift) = &stage
+            && files.is_empty()
+        {
+            let (name, verdict) = (output.folder.display(), drift["verdict"].as_str().unwrap_or_default());
+            let line = format!("{name}: sealed by an earlier run, which proved it: {verdict}");
+            printer.note(&line);
+            done.failure = done.failure.or((verdict == "fail").then(|| Failure::gate(line)));
         } else {
             // What is proved is what will be published: the folder only changes its name.
             let proved = prove(&proof(args, &job, output, stage.folder(), &files), printer)?;

@@ -4,6 +4,7 @@ use super::Done;
 use crate::args::RunArgs;
 use crate::jobs::model;
 use crate::jobs::speaker::Speaker;
+use crate::jobs::usage::{DiskReads, Usage};
 use crate::printer::{Printer, Tone};
 use crate::registry::{self, Opened, activation};
 use anyhow::Result;
@@ -22,7 +23,7 @@ pub fn run(args: &RunArgs, printer: &Printer) -> Result<Done> {
         return speak(args, printer, checkpoint.name(), &executor, &speaker);
     }
     let file = model::artifact_file(&args.model)?;
-    let (opened, load_ms) = Opened::timed(&file, activation(args.activations))?;
+    let (opened, load_ms) = Opened::alone(&file, activation(args.activations))?;
     printer.detail(&format!("loaded in {load_ms:.0} ms"));
     let speaker = opened.speaker()?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -30,6 +31,7 @@ pub fn run(args: &RunArgs, printer: &Printer) -> Result<Done> {
 }
 
 fn speak(args: &RunArgs, printer: &Printer, name: &str, executor: &dyn Executor, speaker: &Speaker) -> Result<Done> {
+    let read = DiskReads::so_far();
     let options = options(args, name);
     let prompt = if args.raw {
         speaker.tokenizer.encode(&args.prompt, speaker.tokenizer.adds_bos()).map_err(Fault::from)?
@@ -69,6 +71,8 @@ fn speak(args: &RunArgs, printer: &Printer, name: &str, executor: &dyn Executor,
         done.ids.len(),
         printer.tone(&format!("stopped: {}", stopped.as_str().unwrap_or("eos")), Tone::Dim),
     ));
+    let usage = Usage::now(read);
+    usage.iter().flat_map(Usage::lines).for_each(|line| printer.note(&line));
     Ok(json!({
         "text": text,
         "tokens": done.ids,
@@ -77,6 +81,7 @@ fn speak(args: &RunArgs, printer: &Printer, name: &str, executor: &dyn Executor,
         "sampling": options,
         "first_token_ms": first.as_secs_f64() * 1e3,
         "decode_ms_per_token": decoding,
+        "usage": usage,
     })
     .into())
 }

@@ -8,3 +8,4 @@ pub mod size;
 pub mod speaker;
 pub mod targets;
 pub mod text;
+pub mod usage;

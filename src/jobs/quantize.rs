@@ -26,6 +26,8 @@ pub struct QuantizeJob {
     pub mode: Mode,
     /// Bytes of weights in flight.
     pub memory: usize,
+    /// Whether the artifacts are proved.
+    pub prove: bool,
     /// Where the page with all reports goes.
     pub page: Option<PathBuf>,
     /// For whom the files are sealed.
@@ -34,6 +36,14 @@ pub struct QuantizeJob {
 }
 
 impl QuantizeJob {
+    /// Whether the files are sealed.
+    pub fn seals(&self) -> bool {
+        #[cfg(feature = "seal")]
+        return self.recipients.is_some();
+        #[cfg(not(feature = "seal"))]
+        false
+    }
+
     /// Seals the files of `staging`, if that was asked for.
     ///
     /// # Errors
@@ -134,6 +144,7 @@ pub fn prepare(args: &QuantizeArgs, offline: bool, observer: &dyn Observer) -> R
         importance,
         outputs,
         mode,
+        prove: !args.no_verify,
         page: page.filter(|_| !args.no_verify),
         #[cfg(feature = "seal")]
         recipients,

@@ -118,4 +118,58 @@ impl Model<'_> {
     pub fn called(&self, subgraph: At, index: usize) -> &str {
         self.name(self.tables(subgraph, 0)[index])
     }
+
+    /// The operator that gives tensor `index` of a subgraph.
+    pub fn maker(&self, subgraph: At, index: usize) -> At {
+        let mut all = self.tables(subgraph, 3).into_iter();
+        all.find(|o| self.ports(*o, 2).contains(&index)).unwrap_or_else(|| panic!("nothing gives tensor {index}"))
+    }
+
+    /// What a subgraph is called.
+    pub fn title(&self, index: usize) -> &str {
+        let range = self.numbers(self.subgraph(index), 4, 1);
+        std::str::from_utf8(&self.0[range]).expect("a name")
+    }
+
+    /// Where number `field` of an operator's options lies.
+    pub fn option(&self, operator: At, field: usize) -> Range<usize> {
+        let options = self.field(operator, 4).map(|at| self.follow(at)).expect("options");
+        let at = self.field(options, field).expect("an option");
+        at..at + 4
+    }
+
+    /// The number there.
+    pub fn number(&self, at: &Range<usize>) -> usize {
+        self.u32(at.start)
+    }
+
+    /// Puts an operator of builtin `code` in the place of another of a subgraph, with the same inputs and outputs, and one
+    /// option, which is number `value` of the union's `kind`.
+    pub fn replace(&mut self, subgraph: At, operator: At, code: usize, (kind, value): (u8, u32)) {
+        let codes: Vec<usize> =
+            self.tables(self.root(), 1).iter().map(|c| self.field(*c, 3).map_or(0, |at| self.u32(at))).collect();
+        let index = codes.iter().position(|c| *c == code).expect("the file has such an operator");
+        let [inputs, outputs] = [1, 2].map(|slot| self.ports(operator, slot));
+        self.0.resize(self.0.len().next_multiple_of(8), 0);
+        let base = self.0.len();
+        // A vtable and its table; then the same for the options; then both vectors.
+        let [table, options, first] = [base + 16, base + 48, base + 56];
+        let second = first + 4 + 4 * inputs.len();
+        let mut bytes: Vec<u8> = [14_u16, 24, 4, 8, 12, 16, 20, 0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let to = |target: usize, place: usize| (target - place) as u32;
+        let words =
+            [16, index as u32, to(first, table + 8), to(second, table + 12), u32::from(kind), to(options, table + 20)];
+        bytes.extend(words.iter().flat_map(|v| v.to_le_bytes()));
+        bytes.extend([6_u16, 8, 4, 0].iter().flat_map(|v| v.to_le_bytes()));
+        bytes.extend([8, value].iter().flat_map(|v| v.to_le_bytes()));
+        for ports in [&inputs, &outputs] {
+            bytes.extend((ports.len() as u32).to_le_bytes());
+            bytes.extend(ports.iter().flat_map(|p| (*p as u32).to_le_bytes()));
+        }
+        self.0.extend(bytes);
+        let vector = self.field(subgraph, 3).map(|at| self.follow(at)).expect("operators");
+        let at = self.tables(subgraph, 3).iter().position(|o| *o == operator).expect("one of them");
+        let place = vector + 4 + 4 * at;
+        self.0[place..place + 4].copy_from_slice(&to(table, place).to_le_bytes());
+    }
 }

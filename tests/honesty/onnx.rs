@@ -2,7 +2,7 @@
 
 use super::proto::{Graph, edit};
 use super::support::{Run, fixture_arg, lfmq, scratch};
-use super::{MODEL, caught, verify};
+use super::{GRAPH, MODEL, caught, verify};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -104,8 +104,6 @@ const FP32: &[&str] = &["--recipe", "onnx-fp32"];
 const ROWS: &[&str] = &["--recipe", "onnx-quantized"];
 
 const IN_PROJ: &str = "model.layers.2.conv.in_proj.weight";
-/// What only a graph that differs is told.
-const GRAPH: &str = "run over its own weights the graph is not the model: the two part at";
 
 #[test]
 fn undamaged_graphs_pass() {

@@ -1,5 +1,6 @@
 //! Mistakes in routers: the text still reads well, so each has to be told by name.
 
+use super::flat::Model;
 use super::support::{Run, fixture, fixture_arg, lfmq, quantized, scratch};
 use super::{MODEL, caught, verify};
 use crate::proto::{Graph, edit};
@@ -39,6 +40,46 @@ fn onnx(model: &str, form: &str, damage: impl FnOnce(&mut Graph)) -> Run {
     verify_routes(folder.path(), &file.display().to_string(), model)
 }
 
+/// Builtin codes of TFLite.
+const MUL: usize = 18;
+const SOFTMAX: usize = 25;
+const TOPK: usize = 48;
+const ONE_HOT: usize = 85;
+const IF: usize = 118;
+
+/// Makes TFLite of `model`, lets `damage` change the graph of a step, and verifies. It is the only one.
+fn tflite(model: &str, damage: impl FnOnce(&mut Model<'_>, usize)) -> Run {
+    tflite_with(model, "1", |m| {
+        let step = m.subgraph(0);
+        damage(m, step);
+    })
+}
+
+/// The same with prefill steps of some tokens, whose graphs are graphs of their own.
+fn tflite_with(model: &str, prefill: &str, damage: impl FnOnce(&mut Model<'_>)) -> Run {
+    let folder = scratch();
+    let make =
+        ["quantize", model, "--bits", "8", "--to", "tflite", "--out", "t", "--no-verify", "--tflite-files", "tflite"];
+    lfmq(folder.path(), &[&make[..], &["--tflite-context", "512", "--tflite-prefill", prefill]].concat()).expect(0);
+    let mut files =
+        std::fs::read_dir(folder.path().join("t")).expect("the artifact").map(|e| e.expect("a file").path());
+    let made = files.find(|path| path.extension().is_some_and(|e| e == "tflite")).expect("a model");
+    let mut bytes = std::fs::read(&made).expect("the model");
+    damage(&mut Model(&mut bytes));
+    let other = made.with_file_name("damaged.tflite");
+    std::fs::write(&other, bytes).expect("write");
+    verify_routes(folder.path(), &other.display().to_string(), model)
+}
+
+/// For each router of a step: the operator that chooses, the tensor it chooses by, and the scores without the bias.
+fn choices(m: &Model<'_>, step: usize) -> Vec<(usize, usize, usize)> {
+    let of = |choice: usize| {
+        let order = m.ports(choice, 1)[0];
+        (choice, order, m.ports(m.maker(step, order), 1)[0])
+    };
+    m.of(step, TOPK).into_iter().map(of).collect()
+}
+
 #[test]
 fn softmax_for_sigmoid() {
     let folder = scratch();
@@ -65,6 +106,14 @@ fn softmax_for_sigmoid() {
         });
         caught(run, 1, &["`moe.gate` is a softmax instead of a sigmoid"]);
     }
+
+    let run = tflite(&fixture_arg(MODEL), |m, step| {
+        for (_, _, scores) in choices(m, step) {
+            let sigmoid = m.maker(step, scores);
+            m.replace(step, sigmoid, SOFTMAX, (9, 1f32.to_bits()));
+        }
+    });
+    caught(run, 1, &["`moe.gate` is a softmax instead of a sigmoid"]);
 }
 
 #[test]
@@ -74,6 +123,17 @@ fn bias_in_the_weights() {
         for gather in graph.of("GatherElements") {
             let choice = graph.maker(&graph.nodes[gather].inputs[1]);
             graph.nodes[gather].inputs[0] = graph.nodes[choice].inputs[0].clone();
+        }
+    });
+    caught(run, 1, &["`moe.expert_bias` is in the weights, too instead of for the selection only"]);
+
+    let run = tflite(&fixture_arg(MODEL), |m, step| {
+        for (_, order, scores) in choices(m, step) {
+            let makes_hits = |m: &Model<'_>, t: usize| m.ports(m.maker(step, t), 1)[0];
+            let share = m.of(step, MUL).into_iter().find(|mul| m.ports(*mul, 1)[0] == scores).expect("scores by hits");
+            let hits = m.ports(share, 1)[1];
+            assert!(m.of(step, ONE_HOT).iter().any(|o| m.ports(*o, 2) == [makes_hits(m, hits)]));
+            m.rewire(share, 1, &[order, hits]);
         }
     });
     caught(run, 1, &["`moe.expert_bias` is in the weights, too instead of for the selection only"]);
@@ -100,6 +160,15 @@ fn scaling_dropped() {
         }
     });
     caught(run, 1, &["`moe.scale` is 1 instead of 2.5"]);
+
+    tflite(&model, |_, _| {}).expect(0);
+    let run = tflite(&model, |m, step| {
+        let mut scales: Vec<_> = m.of(step, MUL).into_iter().map(|mul| m.constant(step, m.ports(mul, 1)[1])).collect();
+        scales.retain(|at| m.0[at.clone()] == 2.5f32.to_le_bytes());
+        assert!(!scales.is_empty());
+        scales.into_iter().for_each(|at| m.0[at].copy_from_slice(&1f32.to_le_bytes()));
+    });
+    caught(run, 1, &["`moe.scale` is 1 instead of 2.5"]);
 }
 
 #[test]
@@ -120,12 +189,78 @@ fn experts_swapped_in_a_graph() {
         }
     });
     caught(run, 1, &["tokens of expert 0 of mixture layer 1 drift"]);
+
+    let run = tflite(&fixture_arg(MODEL), |m, step| {
+        let branch = |m: &Model<'_>, expert: usize| {
+            let title = format!("layers.2/expert.{expert}/1");
+            let mut all = m.of(step, IF).into_iter().map(|o| m.option(o, 0));
+            all.find(|then| m.title(m.number(then)) == title).expect("a branch")
+        };
+        let (first, second) = (branch(m, 0), branch(m, 1));
+        let (a, b) = (m.0[first.clone()].to_vec(), m.0[second.clone()].to_vec());
+        m.0[first].copy_from_slice(&b);
+        m.0[second].copy_from_slice(&a);
+    });
+    caught(run, 1, &["tokens of expert 0 of mixture layer 1 drift", "the two part at layer 2"]);
+}
+
+#[test]
+fn a_router_that_goes_wrong_for_prompts_only() {
+    let run = tflite_with(&fixture_arg(MODEL), "32", |m| {
+        let prompt = (1..).find(|i| m.title(*i).starts_with("prefill")).expect("a graph for prompts");
+        let step = m.subgraph(prompt);
+        for (_, _, scores) in choices(m, step) {
+            let sigmoid = m.maker(step, scores);
+            m.replace(step, sigmoid, SOFTMAX, (9, 1f32.to_bits()));
+        }
+    });
+    caught(run, 1, &["tokens fed after a prompt give other logits than all at once: what takes the prompt"]);
 }
 
 #[test]
 fn sound_routers_are_not_suspected() {
-    for form in ["grouped", "qmoe"] {
-        let run = onnx(&fixture_arg(MODEL), form, |_| {}).expect(0);
+    let tflite = tflite(&fixture_arg(MODEL), |_, _| {});
+    for run in ["grouped", "qmoe"].map(|form| onnx(&fixture_arg(MODEL), form, |_| {})).into_iter().chain([tflite]) {
+        let run = run.expect(0);
         assert!(!run.all().contains("`moe."), "{}", run.all());
+    }
+}
+
+/// What a report says of routers, experts and layers, whatever the format; the model has four layers, three of them
+/// mixtures of which a token gets four experts.
+#[test]
+fn reports_tell_of_routers_experts_and_layers() {
+    let (folder, model) = (scratch(), fixture_arg(MODEL));
+    for (format, bits) in ["gguf", "onnx", "tflite"].into_iter().flat_map(|f| [(f, "4"), (f, "8")]) {
+        let out = format!("{format}-{bits}");
+        let make = ["quantize", &model, "--bits", bits, "--to", format, "--out", &out, "--no-verify"];
+        lfmq(folder.path(), &make).expect(0);
+        let quick = ["--windows", "4", "--window", "128", "--task-items", "0", "--no-latency"];
+        let look = ["verify", &out, "--against", &model, "--report", "r.json"];
+        lfmq(folder.path(), &[&look[..], &quick].concat()).expect(0);
+        let report = std::fs::read_to_string(folder.path().join("r.json")).expect("the report");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+        let list = |value: &serde_json::Value| value.as_array().unwrap_or_else(|| panic!("{out}: a list")).clone();
+        let router = &report["drift"]["router"];
+        assert_eq!(list(&router["layers"]).len(), 3, "{out}");
+        let load = list(&router["load"]);
+        assert_eq!(load.len(), 3, "{out}");
+        for layer in load {
+            for side in ["yardstick", "candidate"] {
+                let tokens: u64 = list(&layer[side]).iter().filter_map(serde_json::Value::as_u64).sum();
+                assert_eq!(tokens, 4 * 63 * 4, "{out}: {side}");
+            }
+        }
+        let gates = list(&report["gates"]["gates"]);
+        let gate =
+            gates.iter().find(|g| g["name"] == "router_agreement_min").unwrap_or_else(|| panic!("{out}: no gate"));
+        assert_eq!(gate["verdict"], "pass", "{out}: {gate}");
+        let layers = list(&report["layers"]);
+        assert_eq!(layers.len(), 5, "{out}");
+        let least = if bits == "8" { 30.0 } else { 10.0 };
+        for layer in layers {
+            let noise = layer["sqnr_db"].as_f64().unwrap_or(f64::INFINITY);
+            assert!(noise > least, "{out}: {layer}");
+        }
     }
 }

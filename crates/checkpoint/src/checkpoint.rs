@@ -1,8 +1,8 @@
 use crate::convert::to_f32;
 use crate::layout::{Placed, place};
-use crate::shards::Shards;
+use crate::shards::{Shard, Shards};
 use crate::{CheckpointError, digest, sidecars, spec_from_config};
-use lfmq_core::{ArtifactFile, ModelSpec, Observer, SourceError, SourceTensor, TensorSource, Unit};
+use lfmq_core::{ModelSpec, SourceError, SourceTensor, TensorSource};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -59,23 +59,34 @@ impl Checkpoint {
         self.shards.files.iter().map(|shard| (shard.name.as_str(), shard.file.len() as u64))
     }
 
-    /// SHA-256 of all weight files and small files, sorted by name; reads everything once.
-    pub fn digests(&self, observer: &dyn Observer) -> Vec<ArtifactFile> {
-        let weights = self.shards.files.iter().map(|shard| (shard.name.as_str(), &shard.file[..]));
-        let small = self.sidecars.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-        let files: Vec<(&str, &[u8])> = weights.chain(small).collect();
-        observer.begin("hash", files.iter().map(|(_, bytes)| bytes.len() as u64).sum(), Unit::Bytes);
-        let list = digest::digests(&files, observer);
-        observer.end();
-        list
+    /// What tells these weights from others without reading them: a digest of the small files, the sizes and ages of the
+    /// weight files, and the first bytes of every tensor. A copy of the folder has another one.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        digest::fingerprint(self)
+    }
+
+    /// The weight files, sorted by name.
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.shards.files
+    }
+
+    /// The small files by name.
+    pub(crate) fn small_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.sidecars.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+    }
+
+    /// Where the rows `rows` of tensor `index` lie: position of the file, and the bytes in it.
+    pub(crate) fn place(&self, index: usize, rows: Range<usize>) -> Option<(usize, Range<usize>)> {
+        let tensor = self.tensors.get(index)?;
+        let (row, offset) = (tensor.cols * tensor.dtype.size(), *self.offsets.get(index)?);
+        Some((tensor.shard, offset + rows.start * row..offset + rows.end * row))
     }
 
     /// The stored bytes of rows `rows` of tensor `index`.
-    fn bytes(&self, tensor: &SourceTensor, index: usize, rows: Range<usize>) -> Option<&[u8]> {
-        let row = tensor.cols * tensor.dtype.size();
-        let offset = *self.offsets.get(index)?;
-        let file = &self.shards.files.get(tensor.shard)?.file;
-        file.get(offset + rows.start * row..offset + rows.end * row)
+    pub(crate) fn bytes(&self, index: usize, rows: Range<usize>) -> Option<&[u8]> {
+        let (shard, range) = self.place(index, rows)?;
+        self.shards.files.get(shard)?.file.get(range)
     }
 }
 
@@ -98,7 +109,7 @@ impl TensorSource for Checkpoint {
             return Err(SourceError { path: self.folder.clone(), tensor: String::new(), why });
         };
         let fits = rows.start <= rows.end && rows.end <= tensor.rows && out.len() == rows.len() * tensor.cols;
-        let bytes = if fits { self.bytes(tensor, index, rows.clone()) } else { None };
+        let bytes = if fits { self.bytes(index, rows.clone()) } else { None };
         let Some(bytes) = bytes else {
             let path = self.shards.files.get(tensor.shard).map_or_else(PathBuf::new, |s| s.file.path().to_owned());
             let (tensor, shape) = (tensor.name.clone(), [tensor.rows, tensor.cols]);

@@ -19,6 +19,7 @@ mod shards;
 mod sidecars;
 
 pub use checkpoint::Checkpoint;
+pub use digest::Digested;
 pub use error::{CheckpointError, NameList};
 pub use families::spec_from_config;
 pub use header::{Header, StoredTensor};

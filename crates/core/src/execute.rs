@@ -111,7 +111,8 @@ pub trait Executor: Send + Sync {
     }
 
     /// Runs `tokens` as a fresh sequence and shows values on the way to the logits, `[tokens, width]` each, with what they
-    /// are called: an interpreter shows all floats that arise, a checkpoint its residual stream after each layer.
+    /// are called, each by a name of its own: an interpreter shows all floats that arise, a checkpoint its residual stream
+    /// after each layer. What runs token by token shows each value as often, `[1, width]` at a time.
     /// `false`: it has none to show.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::norm::rms_norm;
 use crate::rope::Rotation;
+use crate::spare::{give, take};
 use crate::{Input, Linear};
 use lfmq_core::ExecError;
 use lfmq_kernels::Kernels;
@@ -77,7 +78,7 @@ impl Attention<'_> {
     ) -> Result<Vec<f32>, ExecError> {
         let input = Input::new(x, self.q.cols(), kernels);
         let project = |w: &dyn Linear| {
-            let mut out = vec![0.0; input.n() * w.rows()];
+            let mut out = take(input.n() * w.rows());
             w.apply(&input, &mut out).map(|()| out)
         };
         let (mut q, mut k, v) = (project(&*self.q)?, project(&*self.k)?, project(&*self.v)?);
@@ -85,9 +86,11 @@ impl Attention<'_> {
         self.place(&mut k, self.kv_heads, &self.k_norm, rotation, eps, kernels);
         self.remember(cache, &k, &v);
 
+        [k, v].into_iter().for_each(give);
         let mixed = attend(&q, cache, self.heads, self.head_dim, kernels);
-        let mut out = vec![0.0; input.n() * self.out.rows()];
+        let mut out = take(input.n() * self.out.rows());
         self.out.apply(&Input::new(&mixed, self.out.cols(), kernels), &mut out)?;
+        [q, mixed].into_iter().for_each(give);
         Ok(out)
     }
 
@@ -150,7 +153,7 @@ pub fn attend(q: &[f32], cache: &KvCache, heads: usize, head_dim: usize, kernels
     };
     let parts: Vec<Vec<f32>> = (0..kv_heads * blocks).into_par_iter().map(task).collect();
 
-    let mut out = vec![0.0; q.len()];
+    let mut out = take(q.len());
     for (index, part) in parts.iter().enumerate() {
         let (head, first) = (index / blocks, index % blocks * BLOCK);
         for (t, piece) in part.chunks_exact(group * head_dim).enumerate() {

@@ -4,7 +4,7 @@ use crate::error::expect;
 use crate::packed::{BlockKind, Form, Packed};
 use crate::{Embedding, Input, Linear, OpsError, by_panels, by_tiles, with_scratch};
 use lfmq_core::{Activation, ExecError};
-use lfmq_kernels::{Acts32, Acts256, Coding, Kernels};
+use lfmq_kernels::{Acts32, Acts256, Arena, Coding, Kernels};
 use std::ops::Range;
 
 /// Weights in blocks of 32: `w = scale * code (+ min)`. For Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4: an offset is
@@ -179,22 +179,23 @@ impl BlockLinear {
             Blocks::B256(b) => b.check()?,
         }
         let read = |rows| Ok::<_, OpsError>(blocks.rows_of(rows));
-        Self::read(blocks.rows(), blocks.cols(), blocks.form(), activation, kernels, read)
+        let (rows, cols, form) = (blocks.rows(), blocks.cols(), blocks.form());
+        Self::read((rows, cols), form, activation, kernels, &Arena::default(), read)
     }
 
-    /// Lays out a matrix in the given form. `read` gives runs of its rows; runs are read and packed on the current pool.
+    /// Lays out a matrix `[rows, cols]` in the given form in some of `memory`. `read` gives runs of its rows; runs are read and packed on the current pool.
     ///
     /// # Errors
     /// Of `read`, the one with the lowest rows; and when what it gives is of another form.
     pub fn read<E: From<OpsError> + Send>(
-        rows: usize,
-        cols: usize,
+        (rows, cols): (usize, usize),
         form: Form,
         activation: Activation,
         kernels: &'static Kernels,
+        memory: &Arena,
         read: impl Fn(Range<usize>) -> Result<Blocks, E> + Sync,
     ) -> Result<Self, E> {
-        Packed::new(rows, cols, form, read).map(|weights| Self { weights, activation, kernels })
+        Packed::new(rows, cols, form, memory, read).map(|weights| Self { weights, activation, kernels })
     }
 
     /// Rows as the f32 values they stand for, into `out [rows.len(), cols]`.
@@ -236,8 +237,8 @@ impl Linear for BlockLinear {
             // One token would cost more in writing weights out than in using them.
             (kind, Activation::F32) if n == 1 => by_panels(n, weights.rows(), out, |rows, part| {
                 match kind {
-                    BlockKind::Of32 => kernels.single_b32(x.values(), &weights.strips32(&rows), part),
-                    BlockKind::Of256 { .. } => kernels.single_b256(x.values(), &weights.strips256(&rows), part),
+                    BlockKind::Of32 => (kernels.single_b32)(x.values(), &weights.strips32(&rows), part),
+                    BlockKind::Of256 { .. } => (kernels.single_b256)(x.values(), &weights.strips256(&rows), part),
                 }
                 Ok(())
             }),

@@ -1,5 +1,6 @@
 //! Gated short convolution.
 
+use crate::spare::{give, take};
 use crate::{Input, Linear};
 use lfmq_core::ExecError;
 use lfmq_kernels::Kernels;
@@ -49,15 +50,17 @@ impl ShortConv<'_> {
     pub fn forward(&self, x: &[f32], state: &mut ConvState, kernels: &'static Kernels) -> Result<Vec<f32>, ExecError> {
         let hidden = self.out_proj.rows();
         let n = x.len() / hidden;
-        let mut z = vec![0.0; n * 3 * hidden];
+        let mut z = take(n * 3 * hidden);
         self.in_proj.apply(&Input::new(x, hidden, kernels), &mut z)?;
         add_bias(&mut z, self.in_bias.as_deref());
 
-        let mut mixed = vec![0.0; n * hidden];
+        let mut mixed = take(n * hidden);
         short_conv(hidden, &z, &self.kernel, self.kernel_bias.as_deref(), &mut state.products, &mut mixed);
 
-        let mut out = vec![0.0; n * hidden];
+        give(z);
+        let mut out = take(n * hidden);
         self.out_proj.apply(&Input::new(&mixed, hidden, kernels), &mut out)?;
+        give(mixed);
         add_bias(&mut out, self.out_bias.as_deref());
         Ok(out)
     }

@@ -5,6 +5,7 @@ use crate::conv::{ConvState, ShortConv};
 use crate::moe::Routes;
 use crate::norm::rms_norm;
 use crate::rope::{Rotation, inverse_frequencies};
+use crate::spare::{give, take};
 use crate::{DecoderSession, Embedding, Ffn, Input, Linear, OpsError};
 use lfmq_core::ExecError;
 use lfmq_kernels::Kernels;
@@ -106,12 +107,13 @@ impl Layer<'_> {
     /// When a weight cannot be read; `x` and `state` are unspecified then.
     pub fn forward(&self, step: &Step, x: &mut [f32], state: &mut LayerState) -> Result<Routes, ExecError> {
         let Step { rotation, eps, kernels } = step;
-        let mut normed = x.to_vec();
+        let mut normed = take(x.len());
+        normed.copy_from_slice(x);
         rms_norm(&mut normed, &self.mixer_norm, *eps, kernels);
         match (&self.mixer, state) {
-            (Mixer::Conv(conv), LayerState::Conv(state)) => add(x, &conv.forward(&normed, state, kernels)?),
+            (Mixer::Conv(conv), LayerState::Conv(state)) => add(x, conv.forward(&normed, state, kernels)?),
             (Mixer::Attention(attention), LayerState::Attention(cache)) => {
-                add(x, &attention.forward(&normed, cache, rotation, *eps, kernels)?);
+                add(x, attention.forward(&normed, cache, rotation, *eps, kernels)?);
             }
             _ => debug_assert!(false, "a state of another kind of layer"),
         }
@@ -122,16 +124,18 @@ impl Layer<'_> {
             Ffn::Dense(ffn) => (ffn.forward(&normed, kernels)?, Routes::new()),
             Ffn::Moe(moe) => moe.forward(&normed, kernels)?,
         };
-        add(x, &out);
+        give(normed);
+        add(x, out);
         Ok(routes)
     }
 }
 
 /// `x += y`.
-fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
+fn add(x: &mut [f32], y: Vec<f32>) {
+    for (x, y) in x.iter_mut().zip(&y) {
         *x += y;
     }
+    give(y);
 }
 
 /// A whole model. `'w` is the life of whatever its weights are read from.

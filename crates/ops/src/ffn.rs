@@ -1,5 +1,6 @@
 //! Feed-forwards.
 
+use crate::spare::{give, take};
 use crate::{Input, Linear, Moe};
 use lfmq_core::ExecError;
 use lfmq_kernels::Kernels;
@@ -32,14 +33,16 @@ impl DenseFfn<'_> {
     pub fn forward(&self, x: &[f32], kernels: &'static Kernels) -> Result<Vec<f32>, ExecError> {
         let input = Input::new(x, self.gate.cols(), kernels);
         let (n, width) = (input.n(), self.gate.rows());
-        let (mut gate, mut up) = (vec![0.0; n * width], vec![0.0; n * width]);
+        let (mut gate, mut up) = (take(n * width), take(n * width));
         self.gate.apply(&input, &mut gate)?;
         self.up.apply(&input, &mut up)?;
         if width > 0 {
             gate.par_chunks_mut(width).zip(up.par_chunks(width)).for_each(|(g, u)| (kernels.silu_mul_f32)(g, u));
         }
-        let mut out = vec![0.0; n * self.down.rows()];
+        give(up);
+        let mut out = take(n * self.down.rows());
         self.down.apply(&Input::new(&gate, width, kernels), &mut out)?;
+        give(gate);
         Ok(out)
     }
 }

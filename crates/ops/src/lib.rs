@@ -23,6 +23,8 @@ mod panels;
 pub mod rope;
 pub mod route;
 mod session;
+mod spare;
+mod team;
 
 pub use blocks::{Block32, Block256, BlockLinear, Blocks, Factor};
 pub use decoder::{Decoder, DecoderConfig, Layer, LayerState, Mixer, Step};

@@ -1,5 +1,6 @@
 //! Mixture of experts.
 
+use crate::spare::{give, take};
 use crate::{DenseFfn, Input, Linear, Routing};
 use lfmq_core::ExecError;
 use lfmq_kernels::Kernels;
@@ -42,15 +43,20 @@ impl Moe<'_> {
             }
         }
 
-        let mut out = vec![0.0; x.len()];
+        let mut out = take(x.len());
+        out.fill(0.0);
         for (expert, tokens) in self.experts.iter().zip(&by_expert).filter(|(_, t)| !t.is_empty()) {
-            let gathered: Vec<f32> = tokens.iter().flat_map(|(t, _)| &x[t * hidden..][..hidden]).copied().collect();
+            let mut gathered = take(tokens.len() * hidden);
+            for ((t, _), row) in tokens.iter().zip(gathered.chunks_exact_mut(hidden)) {
+                row.copy_from_slice(&x[t * hidden..][..hidden]);
+            }
             let part = expert.forward(&gathered, kernels)?;
             for ((token, weight), part) in tokens.iter().zip(part.chunks_exact(hidden)) {
                 for (o, p) in out[token * hidden..].iter_mut().zip(part) {
                     *o += weight * p;
                 }
             }
+            [gathered, part].into_iter().for_each(give);
         }
         Ok((out, routes))
     }

@@ -2,7 +2,7 @@
 
 use crate::OpsError;
 use crate::blocks::{Blocks, Factor};
-use lfmq_kernels::{Coding, Factors, STRIP, Strips32, Strips256, pack_codes, pack_values};
+use lfmq_kernels::{Arena, Coding, Factors, STRIP, Slab, Strips32, Strips256, pack_codes, pack_values};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -53,15 +53,15 @@ impl BlockKind {
 /// Scales or minima in strip order.
 #[derive(Clone, Debug)]
 enum Kept {
-    F16(Vec<u16>),
-    F32(Vec<f32>),
+    F16(Slab<u16>),
+    F32(Slab<f32>),
 }
 
 impl Kept {
-    fn new(factor: Factor, len: usize) -> Self {
+    fn new(factor: Factor, len: usize, memory: &Arena) -> Self {
         match factor {
-            Factor::F16 => Self::F16(vec![0; len]),
-            Factor::F32 => Self::F32(vec![0.0; len]),
+            Factor::F16 => Self::F16(memory.zeros(len)),
+            Factor::F32 => Self::F32(memory.zeros(len)),
         }
     }
 
@@ -132,11 +132,11 @@ pub(crate) struct Packed {
     rows: usize,
     cols: usize,
     form: Form,
-    codes: Vec<u8>,
+    codes: Slab<u8>,
     scales: Kept,
     mins: Kept,
-    sub_scales: Vec<i8>,
-    sub_mins: Vec<u8>,
+    sub_scales: Slab<i8>,
+    sub_mins: Slab<u8>,
 }
 
 /// What one task fills.
@@ -154,6 +154,7 @@ impl Packed {
         rows: usize,
         cols: usize,
         form: Form,
+        memory: &Arena,
         read: impl Fn(Range<usize>) -> Result<Blocks, E> + Sync,
     ) -> Result<Self, E> {
         let weights = form.block.weights();
@@ -168,11 +169,11 @@ impl Packed {
             rows,
             cols,
             form,
-            codes: vec![0; bytes],
-            scales: Kept::new(form.factor, blocks),
-            mins: Kept::new(form.factor, few),
-            sub_scales: vec![0; blocks * form.block.subs()],
-            sub_mins: vec![0; few * form.block.subs()],
+            codes: memory.zeros(bytes),
+            scales: Kept::new(form.factor, blocks, memory),
+            mins: Kept::new(form.factor, few, memory),
+            sub_scales: memory.zeros(blocks * form.block.subs()),
+            sub_mins: memory.zeros(few * form.block.subs()),
         };
         let done: Vec<Result<(), E>> = packed
             .runs()

@@ -1,5 +1,6 @@
 //! Cutting a product `[n, rows]` into panels of rows, one per task.
 
+use crate::spare::{give, take};
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -24,9 +25,10 @@ pub fn by_panels<E: Send>(
     }
     let range = |p: usize| p * PANEL..rows.min((p + 1) * PANEL);
     if n == 1 {
-        return out.par_chunks_mut(PANEL).enumerate().try_for_each(|(p, part)| panel(range(p), part));
+        // One by one: threads finish within a panel of each other, too soon for any of them to fall asleep.
+        return out.par_chunks_mut(PANEL).enumerate().with_max_len(1).try_for_each(|(p, part)| panel(range(p), part));
     }
-    let mut parts = vec![0.0; n * rows];
+    let mut parts = take(n * rows);
     parts.par_chunks_mut(n * PANEL).enumerate().try_for_each(|(p, part)| panel(range(p), part))?;
     out.par_chunks_mut(rows).enumerate().for_each(|(i, row)| {
         for (p, piece) in row.chunks_mut(PANEL).enumerate() {
@@ -34,6 +36,7 @@ pub fn by_panels<E: Send>(
             piece.copy_from_slice(&parts[start..start + piece.len()]);
         }
     });
+    give(parts);
     Ok(())
 }
 

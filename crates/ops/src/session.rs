@@ -1,4 +1,5 @@
 use crate::decoder::{Decoder, LayerState, Step};
+use crate::team::awake;
 use lfmq_core::{ExecError, Session, Want};
 
 /// Tokens that go through the layers together; longer feeds are cut, which changes no result and bounds the memory.
@@ -70,8 +71,7 @@ impl Session for DecoderSession<'_> {
             Want::All => 0,
             Want::From(index) => index,
         };
-        // All of it on the pool: from outside, every product would hand over and wake up anew.
-        rayon::scope(|_| self.run(tokens, first, out))
+        awake(|| self.run(tokens, first, out))
     }
 
     fn position(&self) -> usize {

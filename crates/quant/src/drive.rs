@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Weights in a slab, but one row at least. Not a matter of memory or threads, so that error figures are not either.
-const SLAB: usize = 1 << 18;
+const SLAB: usize = 1 << 16;
 
 /// Bytes a slab costs for each of its weights: as read, as decoded, and at most five quantized and five packed.
 /// Schemes and outputs take their turns, so their number does not count.

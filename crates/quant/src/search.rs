@@ -217,56 +217,91 @@ pub(crate) fn polished<const G: usize>(n: i32, x: &[f32; G], codes: &mut [u8; G]
     if b > 0.0 { a / b } else { 0.0 }
 }
 
-/// Codes `0..=n` with one scale for the (non-negative) scales or offsets of a super-block.
-pub(crate) fn positive<const G: usize>(n: i32, x: &[f32; G], w: &[f32; G], codes: &mut [u8; G]) -> f32 {
-    let max = x.iter().fold(0.0f32, |max, x| if *x > max { *x } else { max });
-    if max < TINY {
-        codes.fill(0);
-        return 0.0;
-    }
-    let reach = n as f32;
-    let mut step = reach / max;
-    // A code is a byte: a negative scale (which a sweep can give) wraps.
-    let misfit = |inverse: f32, code: &dyn Fn(f32) -> f32| {
-        x.iter().zip(w).fold(0.0, |sum, (x, w)| {
-            let d = x - inverse * code(*x);
-            sum + w * d * d
-        })
-    };
-    let mut error = misfit(1.0 / step, &|x| f32::from(nearest(step * x) as u8));
-    for t in (-4..=4).filter(|t| *t != 0) {
-        let s = (0.1f32 * t as f32 + reach) / max;
-        let e = misfit(1.0 / s, &|x| nearest(s * x).min(n) as f32);
-        if e < error {
-            (error, step) = (e, s);
+multiversion! {
+    /// Codes `0..=n` (a negative value's wrap, as bytes do) with one step a lane, for the non-negative scales or offsets
+    /// of super-blocks: nine steps, then one code at a time is moved as long as the fit improves, five rounds at most.
+    pub(crate) fn positive['a, const G: usize](
+        n: i32,
+        x: &'a [Lanes; G],
+        w: &'a [Lanes; G],
+        codes: &'a mut [[u8; LANES]; G],
+    ) -> Lanes {
+        let mut max = [0.0f32; LANES];
+        for x in x {
+            max = each(|k| if x[k] > max[k] { x[k] } else { max[k] });
         }
-    }
-    let (mut a, mut b) = (0.0, 0.0);
-    for ((x, w), code) in x.iter().zip(w).zip(codes.iter_mut()) {
-        let l = nearest(step * x).min(n);
-        *code = l as u8;
-        a += w * x * l as f32;
-        b += w * l as f32 * l as f32;
-    }
-    for _ in 0..5 {
-        let mut moved = false;
-        for ((x, w), code) in x.iter().zip(w).zip(codes.iter_mut()) {
-            let old = f32::from(*code);
-            let (mut a2, mut b2) = (a - w * x * old, b - w * old * old);
-            if a2 > 0.0 && b2 > 0.0 {
-                let new = nearest(x * b2 / a2).min(n);
-                if new != i32::from(*code) {
-                    a2 += w * x * new as f32;
-                    b2 += w * new as f32 * new as f32;
-                    if a2 * a2 * b > a * a * b2 {
-                        (*code, a, b, moved) = (new as u8, a2, b2, true);
-                    }
-                }
+        let alive: [bool; LANES] = std::array::from_fn(|k| max[k] >= TINY);
+        let max = each(|k| if alive[k] { max[k] } else { 1.0 });
+        let mut step = each(|k| n as f32 / max[k]);
+        let mut error = misfit(&step, x, w, |v| f32::from(small(v)));
+        for t in (-4..=4).filter(|t| *t != 0) {
+            let reach = 0.1f32 * t as f32 + n as f32;
+            let s = each(|k| reach / max[k]);
+            let e = misfit(&s, x, w, |v| nearest(v).min(n) as f32);
+            for k in 0..LANES {
+                let better = e[k] < error[k];
+                error[k] = if better { e[k] } else { error[k] };
+                step[k] = if better { s[k] } else { step[k] };
             }
         }
-        if !moved {
-            break;
+        let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+        let mut at = [[0; LANES]; G];
+        for ((x, w), at) in x.iter().zip(w).zip(&mut at) {
+            for k in 0..LANES {
+                let l = nearest(step[k] * x[k]).min(n);
+                at[k] = l & 255;
+                a[k] += w[k] * x[k] * l as f32;
+                b[k] += w[k] * l as f32 * l as f32;
+            }
+        }
+        // A lane that did not move in one round does not in the next.
+        let mut moved = true;
+        let mut round = 0;
+        while moved && round < 5 {
+            moved = false;
+            for ((x, w), at) in x.iter().zip(w).zip(&mut at) {
+                moved |= shift(n, x, w, at, &mut a, &mut b);
+            }
+            round += 1;
+        }
+        for (codes, at) in codes.iter_mut().zip(&at) {
+            for k in 0..LANES {
+                codes[k] = if alive[k] { at[k] as u8 } else { 0 };
+            }
+        }
+        each(|k| if alive[k] & (b[k] > 0.0) { a[k] / b[k] } else { 0.0 })
+    }
+}
+
+/// Weighted squared error of each lane for the codes that the inverse step `s` gives.
+#[inline(always)]
+fn misfit<const G: usize>(s: &Lanes, x: &[Lanes; G], w: &[Lanes; G], code: impl Fn(f32) -> f32) -> Lanes {
+    let step = each(|k| 1.0 / s[k]);
+    let mut sum = [0.0; LANES];
+    for (x, w) in x.iter().zip(w) {
+        for k in 0..LANES {
+            let d = x[k] - step[k] * code(s[k] * x[k]);
+            sum[k] += w[k] * d * d;
         }
     }
-    if b > 0.0 { a / b } else { 0.0 }
+    sum
+}
+
+/// Moves one code of each lane to where the others want it, if that is better; whether any moved. `a` and `b` are
+/// `sum w x l` and `sum w l l`.
+#[inline(always)]
+fn shift(n: i32, x: &Lanes, w: &Lanes, at: &mut [i32; LANES], a: &mut Lanes, b: &mut Lanes) -> bool {
+    let mut moved = 0;
+    for k in 0..LANES {
+        let old = at[k] as f32;
+        let (without_a, without_b) = (a[k] - w[k] * x[k] * old, b[k] - w[k] * old * old);
+        let new = nearest(x[k] * without_b / without_a).min(n);
+        let (a2, b2) = (without_a + w[k] * x[k] * new as f32, without_b + w[k] * new as f32 * new as f32);
+        let better = (without_a > 0.0) & (without_b > 0.0) & (new != at[k]) & (a2 * a2 * b[k] > a[k] * a[k] * b2);
+        at[k] = if better { new & 255 } else { at[k] };
+        a[k] = if better { a2 } else { a[k] };
+        b[k] = if better { b2 } else { b[k] };
+        moved |= i32::from(better);
+    }
+    moved != 0
 }

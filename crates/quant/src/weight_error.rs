@@ -1,3 +1,4 @@
+use crate::lanes::{LANES, each};
 use lfmq_kernels::multiversion;
 use serde::Serialize;
 
@@ -33,22 +34,37 @@ impl WeightError {
 }
 
 multiversion! {
-    /// Signal, noise and worst. Eight sums side by side, joined in order.
+    /// Signal, noise and worst. The sums of the lanes are joined in order.
     fn sums['a](x: &'a [f32], y: &'a [f32]) -> (f64, f64, f32) {
-        let (mut signal, mut noise, mut worst) = ([0.0f64; 8], [0.0f64; 8], [0.0f32; 8]);
-        let mut add = |k: usize, x: f32, y: f32| {
-            let d = x - y;
-            signal[k] += f64::from(x) * f64::from(x);
-            noise[k] += f64::from(d) * f64::from(d);
-            worst[k] = if d.abs() > worst[k] { d.abs() } else { worst[k] };
-        };
-        let ((eights, x), (of_eights, y)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
-        for (x, y) in eights.iter().zip(of_eights) {
-            for k in 0..8 {
-                add(k, x[k], y[k]);
-            }
+        let (mut signal, mut noise, mut worst) = ([0.0f64; LANES], [0.0f64; LANES], [0.0f32; LANES]);
+        let ((whole, x), (of_whole, y)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+        for (x, y) in whole.iter().zip(of_whole) {
+            add(x, y, &mut signal, &mut noise, &mut worst);
         }
-        x.iter().zip(y).enumerate().for_each(|(k, (x, y))| add(k, *x, *y));
+        // Zeros add nothing.
+        let (mut last, mut of_last) = ([0.0; LANES], [0.0; LANES]);
+        last.iter_mut().zip(x).for_each(|(to, x)| *to = *x);
+        of_last.iter_mut().zip(y).for_each(|(to, y)| *to = *y);
+        add(&last, &of_last, &mut signal, &mut noise, &mut worst);
         (signal.iter().sum(), noise.iter().sum(), worst.into_iter().fold(0.0, f32::max))
     }
+}
+
+/// One loop for each sum: the compiler takes a loop over several of them weight by weight.
+#[inline(always)]
+fn add(
+    x: &[f32; LANES],
+    y: &[f32; LANES],
+    signal: &mut [f64; LANES],
+    noise: &mut [f64; LANES],
+    worst: &mut [f32; LANES],
+) {
+    let off = each(|k| x[k] - y[k]);
+    for k in 0..LANES {
+        signal[k] += f64::from(x[k]) * f64::from(x[k]);
+    }
+    for k in 0..LANES {
+        noise[k] += f64::from(off[k]) * f64::from(off[k]);
+    }
+    *worst = each(|k| if off[k].abs() > worst[k] { off[k].abs() } else { worst[k] });
 }

@@ -96,6 +96,52 @@ pub fn write(parent: &Path, kind: Kind) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
+/// How a checkpoint stores the experts of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Experts {
+    /// Three tensors an expert.
+    Apart,
+    /// Two stacks a layer: gate above up of each expert, and down.
+    Fused,
+}
+
+/// Writes a checkpoint of any shape, in bf16, into the new folder `<parent>/<name>` and returns that path.
+///
+/// # Errors
+/// I/O.
+pub fn write_shape(parent: &Path, name: &str, shape: &Shape, experts: Experts) -> io::Result<PathBuf> {
+    let folder = parent.join(name);
+    fs::create_dir_all(&folder)?;
+    let mut entries: Vec<Entry> = shape.slots().into_iter().map(|slot| entry(slot, false)).collect();
+    if experts == Experts::Fused {
+        entries = fuse(entries);
+    }
+    save(&folder.join("model.safetensors"), &entries)?;
+    write_texts(&folder, &config_of(shape, "bfloat16"), &tokenizer::tiny())?;
+    Ok(folder)
+}
+
+/// Joins what is there by expert, in their order, and of each expert gate, down, up.
+fn fuse(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut all: Vec<Entry> = Vec::new();
+    for entry in entries {
+        let Some((layer, matrix)) = entry.name.split_once("experts.") else {
+            all.push(entry);
+            continue;
+        };
+        let (word, parts) = if matrix.ends_with("w2.weight") { ("down_proj", 1) } else { ("gate_up_proj", 2) };
+        let name = format!("{layer}experts.{word}");
+        let at = all.iter().position(|stack| stack.name == name).unwrap_or_else(|| {
+            let shape = vec![0, parts * entry.shape[0], entry.shape[1]];
+            all.push(Entry { name, dtype: entry.dtype, shape, bytes: Vec::new() });
+            all.len() - 1
+        });
+        all[at].shape[0] += usize::from(!matrix.ends_with("w3.weight"));
+        all[at].bytes.extend(entry.bytes);
+    }
+    all
+}
+
 /// Writes everything that is not weights.
 pub(crate) fn write_texts(folder: &Path, config: &Value, tokenizer: &Value) -> io::Result<()> {
     let generation = json!({"bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0, "do_sample": true,
@@ -146,8 +192,11 @@ fn write_shards(folder: &Path, entries: &[Entry]) -> io::Result<()> {
 }
 
 pub(crate) fn config(kind: Kind) -> Value {
-    let shape = kind.shape();
-    let mut config = shape.config(if kind.is_nasty() { "float32" } else { "bfloat16" });
+    config_of(&kind.shape(), if kind.is_nasty() { "float32" } else { "bfloat16" })
+}
+
+fn config_of(shape: &Shape, dtype: &str) -> Value {
+    let mut config = shape.config(dtype);
     let dense = json!({"architectures": ["Lfm2ForCausalLM"], "model_type": "lfm2", "block_auto_adjust_ff_dim": true,
                        "block_ff_dim": 704, "block_ffn_dim_multiplier": 1.0, "block_multiple_of": 256});
     extend(&mut config, shape.moe_config().unwrap_or(dense));
@@ -163,6 +212,27 @@ pub use crate::importance::importance;
 mod tests {
     use super::*;
     use crate::{expected_paths, expected_sha, sha256_hex};
+
+    #[test]
+    fn fused_experts_lie_one_after_another() {
+        let shape = Shape { layers: 3, attention: &[], ..Kind::Moe.shape() };
+        let apart: Vec<Entry> = shape.slots().into_iter().map(|slot| entry(slot, false)).collect();
+        let fused = fuse(apart.clone());
+        assert_eq!(apart.len() - fused.len(), 3 * 6 - 2);
+        let bytes = |all: &[Entry], name: &str| -> Vec<u8> {
+            let name = format!("model.layers.2.feed_forward.experts.{name}");
+            all.iter().find(|e| e.name == name).unwrap_or_else(|| panic!("no {name}")).bytes.clone()
+        };
+        let join = |words: &[&str]| -> Vec<u8> {
+            let names = (0..6).flat_map(|e| words.iter().map(move |w| format!("{e}.{w}.weight")));
+            names.flat_map(|name| bytes(&apart, &name)).collect()
+        };
+        assert!(bytes(&fused, "gate_up_proj") == join(&["w1", "w3"]));
+        assert!(bytes(&fused, "down_proj") == join(&["w2"]));
+        let shapes = |word: &str| fused.iter().find(|e| e.name.ends_with(word)).map(|e| e.shape.clone());
+        assert_eq!(shapes("gate_up_proj"), Some(vec![6, 512, 256]));
+        assert_eq!(shapes("down_proj"), Some(vec![6, 256, 256]));
+    }
 
     #[test]
     fn checkpoints_are_those_the_digests_were_taken_of() {

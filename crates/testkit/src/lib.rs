@@ -7,6 +7,7 @@
 
 pub mod arith;
 pub mod golden;
+pub mod hollow;
 mod importance;
 pub mod kit;
 pub mod node;
@@ -14,8 +15,11 @@ mod pyjson;
 pub mod python;
 pub mod safetensors;
 mod shape;
+pub mod sink;
 pub mod synth;
 mod tokenizer;
+
+pub use shape::{Moe, Shape};
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

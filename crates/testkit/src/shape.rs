@@ -5,24 +5,34 @@ use serde_json::{Value, json};
 /// The sizes of a model.
 #[derive(Clone, Debug)]
 pub struct Shape {
+    /// Width of the residual stream.
     pub hidden: usize,
+    /// Number of layers.
     pub layers: usize,
     /// Indices of the attention layers; the others are convolutions.
     pub attention: &'static [usize],
+    /// Query heads.
     pub heads: usize,
+    /// Key/value heads.
     pub kv_heads: usize,
+    /// Width of one head.
     pub head_dim: usize,
     /// Inner width of the dense feed-forwards, as the tensors have it.
     pub ffn: usize,
+    /// Rows of the embedding.
     pub vocab: usize,
+    /// Whether the head is a matrix of its own.
     pub untied: bool,
+    /// The experts, if any.
     pub moe: Option<Moe>,
 }
 
 /// The mixture part of a [`Shape`].
 #[derive(Clone, Copy, Debug)]
 pub struct Moe {
+    /// Experts of a layer, of which a token uses four, or all where there are fewer.
     pub experts: usize,
+    /// Inner width of one.
     pub width: usize,
     /// Layers before this one are dense.
     pub dense: usize,
@@ -55,7 +65,7 @@ impl Slot {
 
 impl Shape {
     /// Every tensor of the checkpoint.
-    pub fn slots(&self) -> Vec<Slot> {
+    pub(crate) fn slots(&self) -> Vec<Slot> {
         let mut all = Vec::new();
         let mut put = |name: String, shape: &[usize], draw| all.push(Slot { name, shape: shape.to_vec(), draw });
         let h = self.hidden;
@@ -113,13 +123,13 @@ impl Shape {
     }
 
     /// The config's `layer_types`.
-    pub fn layer_types(&self) -> Value {
+    fn layer_types(&self) -> Value {
         let word = |layer| if self.attention.contains(&layer) { "full_attention" } else { "conv" };
         (0..self.layers).map(word).collect()
     }
 
     /// The fields of config.json that both families share; `dtype` is `bfloat16` or `float32`.
-    pub fn config(&self, dtype: &str) -> Value {
+    pub(crate) fn config(&self, dtype: &str) -> Value {
         json!({
             "bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0, "conv_L_cache": 3, "conv_bias": false,
             "hidden_size": self.hidden, "initializer_range": 0.02, "max_position_embeddings": 128_000,
@@ -130,12 +140,12 @@ impl Shape {
     }
 
     /// The fields that only a mixture's config has; `None` for a dense model.
-    pub fn moe_config(&self) -> Option<Value> {
+    pub(crate) fn moe_config(&self) -> Option<Value> {
         let moe = self.moe?;
         Some(json!({
             "architectures": ["Lfm2MoeForCausalLM"], "model_type": "lfm2_moe", "intermediate_size": self.ffn,
             "moe_intermediate_size": moe.width, "num_dense_layers": moe.dense, "num_experts": moe.experts,
-            "num_experts_per_tok": 4, "norm_topk_prob": true, "routed_scaling_factor": 1.0, "use_expert_bias": true,
+            "num_experts_per_tok": moe.experts.min(4), "norm_topk_prob": true, "routed_scaling_factor": 1.0, "use_expert_bias": true,
         }))
     }
 }

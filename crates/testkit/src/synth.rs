@@ -84,7 +84,9 @@ impl Size {
         }
     }
 
-    fn config(self) -> Value {
+    /// Its config.json.
+    #[must_use]
+    pub fn config(self) -> Value {
         let shape = self.shape();
         let dense = |nominal: usize, adjust: bool| {
             json!({"architectures": ["Lfm2ForCausalLM"], "model_type": "lfm2", "block_auto_adjust_ff_dim": adjust,

@@ -33,6 +33,14 @@ pub enum VerifyError {
         /// Tokens one window of the smallest size needs.
         needed: usize,
     },
+    /// Windows that are too short to score half of.
+    #[error("windows of {asked} tokens, at least {least} are needed")]
+    WindowTooShort {
+        /// Tokens asked for.
+        asked: usize,
+        /// The least.
+        least: usize,
+    },
     /// The two models have different vocabularies.
     #[error("the yardstick has {yardstick} tokens in its vocabulary, the candidate has {candidate}")]
     Vocabulary {
@@ -108,6 +116,7 @@ impl Classify for VerifyError {
             // An artifact that computes NaN has not kept up with its checkpoint: that is a gate, not a bad input.
             Self::NotFinite { side: Side::Candidate, .. } => Kind::Gate,
             Self::Write(_) => Kind::Environment,
+            Self::WindowTooShort { .. } => Kind::Usage,
             Self::Logits { .. } => Kind::Bug,
             _ => Kind::Input,
         }

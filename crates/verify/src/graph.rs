@@ -4,6 +4,7 @@
 //! So the graph runs in f32 over the weights it stores, beside our own forward pass over the *same* weights: then nothing
 //! may differ but the order of sums.
 
+use crate::streams::{self, Streams};
 use lfmq_core::{Executor, Fault, Want};
 use serde::Serialize;
 
@@ -22,7 +23,8 @@ pub struct GraphReport {
     /// Median over tokens of the root mean square error of the logits, as a share of their standard deviation, when all
     /// tokens are fed at once.
     pub error: f64,
-    /// The same when they are fed in pieces, so that states carry over.
+    /// The same of the second half when they are fed in pieces, so that states carry over: the first half as a prompt of
+    /// which no logits are wanted.
     pub error_in_pieces: f64,
     /// What may be.
     pub limit: f64,
@@ -45,7 +47,7 @@ impl GraphReport {
         }
         if self.error <= self.limit {
             return Some(
-                "tokens fed one after another give other logits than all at once: the states are wrong".into(),
+                "tokens fed after a prompt give other logits than all at once: what takes the prompt, or the states are wrong".into(),
             );
         }
         let place = self.parts.as_deref().unwrap_or("the logits");
@@ -58,13 +60,15 @@ impl GraphReport {
 /// # Errors
 /// Those of the executors.
 pub fn compare(model: &dyn Executor, graph: &dyn Executor, tokens: &[u32]) -> Result<GraphReport, Fault> {
-    let n = tokens.len();
-    let expected = logits(model, tokens, &[n])?;
+    let (n, half) = (tokens.len(), tokens.len() / 2);
+    let expected = logits(model, tokens, &[(n, Want::All)])?;
     let vocab = model.facts().vocab.max(1);
-    let error = error(&expected, &logits(graph, tokens, &[n])?, vocab);
-    let half = n / 2;
-    let pieces = [half, 1.min(n - half), (n - half).saturating_sub(1)];
-    let error_in_pieces = self::error(&expected, &logits(graph, tokens, &pieces)?, vocab);
+    let error = streams::error(&expected, &logits(graph, tokens, &[(n, Want::All)])?, vocab);
+    // The first half as a prompt, of which no logits are wanted: graphs may have another part for that.
+    let one = 1.min(n - half);
+    let pieces = [(half, Want::Nothing), (one, Want::All), (n - half - one, Want::All)];
+    let later = expected.get(half * vocab..).unwrap_or_default();
+    let error_in_pieces = streams::error(later, &logits(graph, tokens, &pieces)?, vocab);
     let limit = if graph.exact() { SUMS } else { ROUNDED };
     let mut report = GraphReport { tokens: n, error, error_in_pieces, limit, parts: None };
     if report.error.is_nan() || report.error > limit {
@@ -73,74 +77,27 @@ pub fn compare(model: &dyn Executor, graph: &dyn Executor, tokens: &[u32]) -> Re
     Ok(report)
 }
 
-fn logits(executor: &dyn Executor, tokens: &[u32], pieces: &[usize]) -> Result<Vec<f32>, Fault> {
+/// The logits that are wanted of `tokens`, fed in pieces.
+fn logits(executor: &dyn Executor, tokens: &[u32], pieces: &[(usize, Want)]) -> Result<Vec<f32>, Fault> {
     let mut session = executor.session(tokens.len())?;
     let (mut out, mut rest) = (Vec::new(), tokens);
-    for piece in pieces {
+    for (piece, want) in pieces {
         let (now, later) = rest.split_at(*piece);
-        session.feed(now, Want::All, &mut out)?;
+        session.feed(now, *want, &mut out)?;
         rest = later;
     }
     Ok(out)
 }
 
-/// Median over rows of the root mean square difference, as a share of the deviation of the expected row. A router at a
-/// tie may send single tokens elsewhere.
-fn error(expected: &[f32], found: &[f32], width: usize) -> f64 {
-    if expected.len() != found.len() || expected.is_empty() {
-        return f64::NAN;
-    }
-    let rows = expected.chunks_exact(width).zip(found.chunks_exact(width));
-    let mut errors: Vec<f64> = rows.map(|(e, f)| row_error(e, f)).collect();
-    errors.sort_by(f64::total_cmp);
-    errors[errors.len() / 2]
-}
-
-fn row_error(expected: &[f32], found: &[f32]) -> f64 {
-    let n = expected.len() as f64;
-    let mean = expected.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let (mut spread, mut off) = (0.0, 0.0);
-    for (e, f) in expected.iter().zip(found) {
-        let (e, f) = (f64::from(*e), f64::from(*f));
-        spread += (e - mean) * (e - mean);
-        off += (e - f) * (e - f);
-    }
-    (off / spread.max(f64::MIN_POSITIVE)).sqrt()
-}
-
-/// The residual stream at one place of the model, and the value of the graph that is nearest to it.
-struct Place {
-    name: String,
-    values: Vec<f32>,
-    nearest: (f64, String),
-}
-
 /// The first layer after which no value of the graph is the model's residual stream.
 fn parting(model: &dyn Executor, graph: &dyn Executor, tokens: &[u32]) -> Result<Option<String>, Fault> {
-    let mut places: Vec<Place> = Vec::new();
-    model.trace(tokens, &mut |name, values| {
-        let nearest = (f64::INFINITY, String::new());
-        places.push(Place { name: name.to_owned(), values: values.to_vec(), nearest });
-    })?;
-    let width = |values: &[f32]| (values.len() / tokens.len().max(1)).max(1);
-    let shown = graph.trace(tokens, &mut |name, values| {
-        for place in places.iter_mut().filter(|p| p.values.len() == values.len()) {
-            let error = error(&place.values, values, width(values));
-            if error < place.nearest.0 {
-                place.nearest = (error, name.to_owned());
-            }
-        }
-    })?;
-    if !shown {
-        return Ok(None);
-    }
+    let Some(streams) = Streams::compare(model, graph, tokens)? else { return Ok(None) };
     let mut before = SUMS;
-    for place in &places {
-        let (error, name) = &place.nearest;
-        if *error > JUMP * before.max(SUMS) {
-            return Ok(Some(format!("{} (nearest is `{name}`, off by {error:.2})", place.name)));
+    for near in streams.nearest() {
+        if near.error > JUMP * before.max(SUMS) {
+            return Ok(Some(format!("{} (nearest is `{}`, off by {:.2})", near.place, near.value, near.error)));
         }
-        before = *error;
+        before = near.error;
     }
     Ok(Some("the final norm or the head".to_owned()))
 }

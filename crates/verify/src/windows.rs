@@ -39,9 +39,12 @@ impl Windows {
     /// by it (so the text should not start with one more than the model expects).
     ///
     /// # Errors
-    /// When there is not one window of the smallest size.
+    /// When shorter windows than [`Self::SMALLEST`] are asked for, or there is not one of the smallest size.
     pub fn cut(tokens: &[u32], bos: Option<u32>, options: &WindowOptions) -> Result<Self, VerifyError> {
-        let mut context = options.context.max(Self::SMALLEST);
+        let mut context = options.context;
+        if context < Self::SMALLEST {
+            return Err(VerifyError::WindowTooShort { asked: context, least: Self::SMALLEST });
+        }
         while context / 2 >= Self::SMALLEST && tokens.len() / context < options.min_windows.max(1) {
             context /= 2;
         }
@@ -139,6 +142,7 @@ mod tests {
             let windows = cut(n, context, min, max).unwrap();
             assert_eq!((windows.context(), windows.count()), expected, "{n} tokens");
         }
+        assert!(matches!(cut(100, 31, 1, None), Err(VerifyError::WindowTooShort { asked: 31, least: 32 })));
         assert!(matches!(cut(31, 512, 8, None), Err(VerifyError::TextTooShort { found: 31, needed: 32 })));
     }
 

@@ -70,6 +70,37 @@ fn the_first_place_that_differs_is_named() {
 }
 
 #[test]
+fn a_graph_has_values_where_a_model_has_layers() {
+    /// Token by token, under names of its own, with one more value of another width.
+    struct Graph(Shown);
+    impl Executor for Graph {
+        fn facts(&self) -> &Facts {
+            self.0.facts()
+        }
+        fn trace(&self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<bool, Fault> {
+            let mut all: Vec<(String, Vec<f32>)> = Vec::new();
+            self.0.trace(tokens, &mut |name, values| all.push((format!("node of {name}"), values.to_vec())))?;
+            for t in 0..tokens.len() {
+                all.iter().for_each(|(name, values)| seen(name, &values[8 * t..8 * (t + 1)]));
+                seen("another", &[0.0; 24]);
+            }
+            Ok(true)
+        }
+        fn session(&self, positions: usize) -> Result<Box<dyn Session + '_>, Fault> {
+            self.0.session(positions)
+        }
+    }
+    let model = Shown::new(0.0, [0.0; 3]);
+    let graph = Graph(Shown::new(0.1, [1e-5, 0.02, 0.5]));
+    let finding = compare(&model, &graph, &TOKENS).unwrap().finding().unwrap();
+    assert!(finding.contains("part at step 1 (nearest is `node of step 1`, off by 0.02)"), "{finding}");
+    let layers = lfmq_verify::layers::measure(&model, &graph, &TOKENS).unwrap().unwrap();
+    let noise: Vec<f64> = layers.iter().map(|l| l.sqnr_db.unwrap()).collect();
+    assert!(layers.len() == 3 && layers[2].value.as_deref() == Some("node of step 2"), "{layers:?}");
+    assert!(noise[0] > 90.0 && (noise[1] - 34.0).abs() < 3.0 && (noise[2] - 6.0).abs() < 3.0, "{noise:?}");
+}
+
+#[test]
 fn rounding_spelled_out_in_the_graph_is_allowed_for() {
     let model = Shown::new(0.0, [0.0; 3]);
     let rounded = Shown { exact: false, ..Shown::new(0.1, [0.02; 3]) };

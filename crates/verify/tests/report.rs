@@ -99,7 +99,8 @@ fn a_report_validates_against_its_schema() {
     full.judge(&gates(), &[]);
     full.edge = Some(edge(&full));
     full.oracle = Some(oracle());
-    full.layers = Some(vec![LayerNoise { name: "layer 0 (attention)".into(), sqnr_db: None, cosine: 1.0 }]);
+    let value = Some("layers.0/add".to_owned());
+    full.layers = Some(vec![LayerNoise { name: "layer 0 (attention)".into(), value, sqnr_db: None, cosine: 1.0 }]);
     let mut bare = report(1.0);
     (bare.text, bare.spec, bare.weights, bare.drift, bare.llama_compatible) = (None, None, None, None, None);
     (bare.tasks, bare.latency) = (None, None);
@@ -126,6 +127,25 @@ fn a_report_validates_against_its_schema() {
     let mut wrong = Vec::new();
     validate(&schema, &schema, &value, "$", &mut wrong);
     assert_eq!(wrong, ["$: `candidate` is missing"]);
+}
+
+#[test]
+fn routers_of_a_graph_that_tells_no_number_of_experts_are_judged() {
+    let verdict = |chosen: u16, experts: usize| {
+        let (yardstick, candidate) = (model(1.0), model(1.0).routed(move |_, _| vec![vec![chosen, 2]]));
+        let text: Vec<u32> = (0..800).map(|i| (i * 7 + i / 5) % VOCAB as u32).collect();
+        let windows = Windows::cut(&text, Some(1), &WindowOptions { context: 32, ..WindowOptions::default() }).unwrap();
+        let mut report = report(1.0);
+        report.drift =
+            Some(drift::measure(&yardstick, &candidate, &windows, &DriftOptions::default(), &Silent).unwrap());
+        report.candidate.experts = 0;
+        report.yardstick.experts = experts;
+        let judged = report.judge(&gates(), &[]).clone();
+        judged.gates.iter().find(|g| g.name == "router_agreement_min").map(|g| g.verdict)
+    };
+    assert_eq!(verdict(0, 4), Some(Verdict::Pass));
+    assert_eq!(verdict(3, 4), Some(Verdict::Fail));
+    assert_eq!(verdict(0, 0), None);
 }
 
 #[test]

@@ -38,6 +38,8 @@ enter! {
     neon_b32 = gemm_neon::gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize);
     neon_b256 = gemm_neon::gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize);
     neon_row = gemm_neon::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
+    single_b32 = gemm_neon::single_b32(x: &[f32], w: &Strips32<'_>, out: &mut [f32]);
+    single_b256 = gemm_neon::single_b256(x: &[f32], w: &Strips256<'_>, out: &mut [f32]);
     i8mm_b32 = gemm_i8mm::gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize);
     i8mm_b256 = gemm_i8mm::gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize);
     i8mm_row = gemm_i8mm::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
@@ -53,6 +55,8 @@ const BASE: Kernels = Kernels {
     gemm_b32: neon_b32,
     gemm_b256: neon_b256,
     gemm_row: neon_row,
+    single_b32,
+    single_b256,
     weighted_sum_f32,
     exp_f32: bodies::exp_f32,
     sigmoid_f32: bodies::sigmoid_f32,

@@ -4,14 +4,14 @@
 macro_rules! operations256 {
     ($features:literal) => {
         use crate::scalar::output_shape;
-        use crate::strips::{Sub, strip_products};
+        use crate::strips::{Acts, Sub, fetch, strip_products, tokens};
         use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
         use std::arch::x86_64::{
-            __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi16,
-            _mm256_broadcastsi128_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps,
-            _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256, _mm256_set1_epi8,
-            _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_slli_epi32,
-            _mm256_srli_epi16, _mm256_storeu_ps,
+            __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256,
+            _mm256_blend_epi16, _mm256_broadcastsi128_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps,
+            _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256,
+            _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_slli_epi16,
+            _mm256_slli_epi32, _mm256_srai_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_epi8,
         };
 
         type Codes = __m256i;
@@ -144,6 +144,30 @@ macro_rules! operations256 {
         fn put(to: &mut [f32; 8], v: Floats) {
             // SAFETY: the reference is to 8 floats; the instruction asks for no alignment.
             unsafe { _mm256_storeu_ps(to.as_mut_ptr(), v) }
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn less(v: Codes, by: i8) -> Codes {
+            _mm256_sub_epi8(v, _mm256_set1_epi8(by))
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn column<const SHIFT: i32>(v: Codes) -> Floats {
+            _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(_mm256_slli_epi32::<SHIFT>(v)))
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn mul(a: Floats, b: Floats) -> Floats {
+            _mm256_mul_ps(a, b)
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn add(a: Floats, b: Floats) -> Floats {
+            _mm256_add_ps(a, b)
         }
     };
 }

@@ -4,6 +4,7 @@ use super::{check, expect, iq4_xs, q2_k, q3_k, q4_k, q5_k, q6_k, tq1_0, tq2_0};
 use crate::QuantError;
 use crate::lanes::{LANES, Lanes, each, side_by_side};
 use crate::number::{nearest_within, small};
+use crate::search::positive;
 use lfmq_core::{Layout, Payload, QuantizedRows, SchemeId};
 use lfmq_kernels::multiversion;
 
@@ -77,9 +78,13 @@ pub(super) fn decode(layout: Layout, bytes: &[u8], out: &mut [f32]) -> Result<()
     Ok(())
 }
 
+/// Blocks whose scales and offsets are fitted together: one lane each.
+const TOGETHER: usize = LANES / 2;
+
 /// As [`quantize`], for layouts that search over `S` sub-blocks of `G` weights, 16 of them side by side: `search` looks at
-/// those of two blocks, then `choose` fills one block after the other.
-#[allow(clippy::too_many_arguments, reason = "those of a scheme, and its two steps")]
+/// those of one or two blocks, then `choose` fills one block after the other. With `fit`, scales and offsets get codes
+/// `0..=fit` in between.
+#[allow(clippy::too_many_arguments, reason = "those of a scheme, and its steps")]
 pub(super) fn search<const S: usize, const G: usize>(
     scheme: SchemeId,
     layout: Layout,
@@ -87,38 +92,70 @@ pub(super) fn search<const S: usize, const G: usize>(
     cols: usize,
     importance: Option<&[f32]>,
     out: &mut QuantizedRows,
+    fit: Option<i32>,
     search: impl Fn(&Side<G>, &mut [[u8; LANES]; G]) -> Wanted,
     choose: impl Fn(&Weights, &Found<'_, S, G>, &mut [u8]) -> Result<(), f32>,
 ) -> Result<(), QuantError> {
     const { assert!(S * G == BLOCK && LANES.is_multiple_of(S)) };
-    let passes = 2 * S / LANES;
     let bytes = prepare(scheme, layout, x, cols, importance, out)?;
     let (size, per_row) = (layout.block_bytes(), cols / BLOCK);
     let weights = importance.map(|w| w.as_chunks::<BLOCK>().0);
-    let mut laid = [[[0; LANES]; G]; 2];
-    for (pair, (x, bytes)) in x.chunks(2 * BLOCK).zip(bytes.chunks_mut(2 * size)).enumerate() {
-        let (blocks, _) = x.as_chunks::<BLOCK>();
-        let weights = weights.map(|w| [w[2 * pair % per_row], w[(2 * pair + 1) % per_row]]);
-        let energies = if importance.is_some() { energies(blocks) } else { [0.0; 2] };
-        let mut wanted = [Wanted::default(); 2];
-        for (pass, (wanted, laid)) in wanted.iter_mut().zip(&mut laid).take(passes).enumerate() {
-            let of_pass = |all: &[f32]| side_by_side(all.get(pass * LANES * G..).unwrap_or_default());
+    let mut laid = [[[0; LANES]; G]; TOGETHER];
+    for (part, (x, bytes)) in x.chunks(TOGETHER * BLOCK).zip(bytes.chunks_mut(TOGETHER * size)).enumerate() {
+        let first = part * TOGETHER;
+        let mut wanted = [Wanted::default(); TOGETHER];
+        for (pass, (x, (wanted, laid))) in x.chunks(LANES * G).zip(wanted.iter_mut().zip(&mut laid)).enumerate() {
+            let at = first + pass * LANES / S;
+            let weights = weights.map(|w| [w[at % per_row], w[(at + 1) % per_row]]);
+            let energies = if weights.is_some() { energies(x.as_chunks().0) } else { [0.0; 2] };
             let side = Side {
-                x: of_pass(x),
-                importance: weights.as_ref().map(|w| of_pass(w.as_flattened())),
-                energy: each(|k| energies[(pass * LANES + k) / S]),
+                x: side_by_side(x),
+                importance: weights.map(|w| side_by_side(w.as_flattened())),
+                energy: each(|k| energies[k / S]),
             };
             *wanted = search(&side, laid);
         }
-        for (b, (x, block)) in blocks.iter().zip(bytes.chunks_exact_mut(size)).enumerate() {
-            let found = Found { wanted: &wanted, laid: &laid, first: b * S };
+        let steps = fit.map(|n| fitted(n, &wanted));
+        for (b, (x, block)) in x.as_chunks::<BLOCK>().0.iter().zip(bytes.chunks_exact_mut(size)).enumerate() {
+            let steps = steps.as_ref().and_then(|steps| steps.get(b));
+            let found = Found { wanted: &wanted, laid: &laid, first: b * S, steps };
             choose(x, &found, block).map_err(|value| {
-                let at = 2 * pair + b;
+                let at = first + b;
                 QuantError::Scale { scheme: scheme.0, row: at / per_row, col: at % per_row * BLOCK, value }
             })?;
         }
     }
     Ok(())
+}
+
+/// The steps of a block with the codes of its scales and offsets.
+#[derive(Clone, Copy)]
+pub(super) struct Steps<const S: usize> {
+    pub(super) d: f32,
+    pub(super) scales: [u8; S],
+    pub(super) dmin: f32,
+    pub(super) offsets: [u8; S],
+}
+
+/// The steps of each block that suit what its sub-blocks want, weighted as those are; codes are `0..=n`.
+fn fitted<const S: usize>(n: i32, wanted: &[Wanted; TOGETHER]) -> [Steps<S>; TOGETHER] {
+    // Scales of all blocks, then offsets.
+    let lanes = |s: usize, of: fn(&Wanted) -> [&Lanes; 2]| {
+        each(|k| {
+            let at = k % TOGETHER * S + s;
+            of(&wanted[at / LANES])[k / TOGETHER][at % LANES]
+        })
+    };
+    let values = std::array::from_fn(|s| lanes(s, |w| [&w.scales, &w.offsets]));
+    let weights = std::array::from_fn(|s| lanes(s, |w| [&w.weights, &w.weights]));
+    let mut codes = [[0; LANES]; S];
+    let steps = positive(n, &values, &weights, &mut codes);
+    std::array::from_fn(|b| Steps {
+        d: steps[b],
+        scales: codes.map(|lanes| lanes[b]),
+        dmin: steps[TOGETHER + b],
+        offsets: codes.map(|lanes| lanes[TOGETHER + b]),
+    })
 }
 
 /// Sums of squares of two blocks, each in order.
@@ -150,9 +187,11 @@ pub(super) struct Wanted {
 
 /// What the sub-blocks of one block want.
 pub(super) struct Found<'a, const S: usize, const G: usize> {
-    wanted: &'a [Wanted; 2],
-    laid: &'a [[[u8; LANES]; G]; 2],
+    wanted: &'a [Wanted; TOGETHER],
+    laid: &'a [[[u8; LANES]; G]; TOGETHER],
     first: usize,
+    /// Those that were asked for with `fit`.
+    pub(super) steps: Option<&'a Steps<S>>,
 }
 
 impl<const S: usize, const G: usize> Found<'_, S, G> {

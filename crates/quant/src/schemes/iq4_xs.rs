@@ -26,7 +26,7 @@ impl Scheme for IQ4_XS {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::search(self.id(), Layout::IQ4_XS, x, cols, importance, out, search, choose)
+        blocks::search(self.id(), Layout::IQ4_XS, x, cols, importance, out, None, search, choose)
     }
 }
 

@@ -1,9 +1,9 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Found, Side, Wanted, Weights};
+use super::blocks::{self, BLOCK, Found, Side, Steps, Wanted, Weights};
 use crate::QuantError;
 use crate::lanes::{LANES, lifted, sum};
 use crate::number::{half_at, nearest, put_half};
-use crate::search::{Sweep, asymmetric, positive};
+use crate::search::{Sweep, asymmetric};
 use lfmq_core::{Grid, Layout, QuantizedRows, SchemeId};
 
 /// 16 sub-blocks of 16 codes 0..=3: `x = d sc q - dmin mn` with four-bit `sc` and `mn`.
@@ -26,10 +26,9 @@ impl Scheme for Q2_K {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        let weighted = importance.is_some();
-        blocks::search(self.id(), Layout::Q2_K, x, cols, importance, out, search, |x, found, block| {
-            choose(x, found, weighted, block)
-        })
+        // Scales and offsets have four bits.
+        let fit = importance.map(|_| 15);
+        blocks::search(self.id(), Layout::Q2_K, x, cols, importance, out, fit, search, choose)
     }
 }
 
@@ -49,16 +48,11 @@ fn search(side: &Side<16>, codes: &mut [[u8; LANES]; 16]) -> Wanted {
     Wanted { scales, offsets, weights: sum(&w) }
 }
 
-fn choose(x: &Weights, found: &Found<'_, 16, 16>, weighted: bool, block: &mut [u8]) -> Result<(), f32> {
-    let put = |values: &[f32; 16]| {
-        if !weighted {
-            return by_largest(values);
-        }
-        let mut codes = [0; 16];
-        let d = positive(15, values, &found.weights(), &mut codes);
-        (d, codes)
-    };
-    let ((d, scales), (dmin, offsets)) = (put(&found.scales()), put(&found.offsets()));
+fn choose(x: &Weights, found: &Found<'_, 16, 16>, block: &mut [u8]) -> Result<(), f32> {
+    let Steps { d, scales, dmin, offsets } = found.steps.copied().unwrap_or_else(|| {
+        let ((d, scales), (dmin, offsets)) = (by_largest(&found.scales()), by_largest(&found.offsets()));
+        Steps { d, scales, dmin, offsets }
+    });
     let (d, dmin) = (put_half(block, D, d)?, put_half(block, DMIN, dmin)?);
     for (byte, (scale, offset)) in block.iter_mut().zip(scales.iter().zip(offsets)) {
         *byte = scale | offset << 4;

@@ -28,7 +28,7 @@ impl Scheme for Q3_K {
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
         let weighted = importance.is_some();
-        blocks::search(self.id(), Layout::Q3_K, x, cols, importance, out, search, |x, found, block| {
+        blocks::search(self.id(), Layout::Q3_K, x, cols, importance, out, None, search, |x, found, block| {
             choose(x, found, weighted, block)
         })
     }

@@ -1,9 +1,9 @@
 use super::Scheme;
-use super::blocks::{self, BLOCK, Found, Side, Wanted, Weights};
+use super::blocks::{self, BLOCK, Found, Side, Steps, Wanted, Weights};
 use crate::QuantError;
 use crate::lanes::{LANES, Lanes, each, lifted, map2, sum, total};
 use crate::number::{half_at, nearest, put_half};
-use crate::search::{Sweep, asymmetric, positive};
+use crate::search::{Sweep, asymmetric};
 use lfmq_core::{Grid, Layout, QuantizedRows, SchemeId};
 use lfmq_kernels::multiversion;
 
@@ -34,9 +34,10 @@ impl Scheme for Q4_K {
             cols,
             importance,
             out,
+            importance.map(|_| SIX_BITS),
             |side, codes| search(15.0, PLAIN, side, codes),
             |x, found, block| {
-                let codes = lay(15.0, x, found, importance.is_some(), block)?;
+                let codes = lay(15.0, x, found, block)?;
                 pack_nibbles(&codes, &mut block[QS..]);
                 Ok(())
             },
@@ -69,23 +70,15 @@ multiversion! {
     }
 }
 
+/// The largest code of a scale or an offset.
+pub(super) const SIX_BITS: i32 = 63;
+
 /// Chooses the codes `0..=top`; `d`, `dmin` and the scales go to the front of the block. Shared with Q5_K.
-pub(super) fn lay(
-    top: f32,
-    x: &Weights,
-    found: &Found<'_, 8, 32>,
-    weighted: bool,
-    block: &mut [u8],
-) -> Result<[u8; BLOCK], f32> {
-    let put = |values: &[f32; 8]| {
-        if !weighted {
-            return by_largest(values);
-        }
-        let mut codes = [0; 8];
-        let d = positive(63, values, &found.weights(), &mut codes);
-        (d, codes)
-    };
-    let ((d, scales), (dmin, offsets)) = (put(&found.scales()), put(&found.offsets()));
+pub(super) fn lay(top: f32, x: &Weights, found: &Found<'_, 8, 32>, block: &mut [u8]) -> Result<[u8; BLOCK], f32> {
+    let Steps { d, scales, dmin, offsets } = found.steps.copied().unwrap_or_else(|| {
+        let ((d, scales), (dmin, offsets)) = (by_largest(&found.scales()), by_largest(&found.offsets()));
+        Steps { d, scales, dmin, offsets }
+    });
     let (d, dmin) = (put_half(block, 0, d)?, put_half(block, 2, dmin)?);
     pack_scales(&scales, &offsets, &mut block[SCALES..QS]);
     let stored: [(f32, f32); 8] = std::array::from_fn(|s| scale(&block[SCALES..QS], s));

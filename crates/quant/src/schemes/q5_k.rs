@@ -1,6 +1,6 @@
 use super::Scheme;
 use super::blocks::{self, Weights};
-use super::q4_k::{lay, pack_nibbles, scale, search};
+use super::q4_k::{SIX_BITS, lay, pack_nibbles, scale, search};
 use crate::QuantError;
 use crate::number::half_at;
 use crate::search::Sweep;
@@ -33,9 +33,10 @@ impl Scheme for Q5_K {
             cols,
             importance,
             out,
+            importance.map(|_| SIX_BITS),
             |side, codes| search(31.0, PLAIN, side, codes),
             |x, found, block| {
-                let codes = lay(31.0, x, found, importance.is_some(), block)?;
+                let codes = lay(31.0, x, found, block)?;
                 for (e, code) in codes.iter().enumerate() {
                     block[QH + e % 32] |= (code >> 4) << (e / 32);
                 }

@@ -27,7 +27,7 @@ impl Scheme for Q6_K {
         importance: Option<&[f32]>,
         out: &mut QuantizedRows,
     ) -> Result<(), QuantError> {
-        blocks::search(self.id(), Layout::Q6_K, x, cols, importance, out, search, choose)
+        blocks::search(self.id(), Layout::Q6_K, x, cols, importance, out, None, search, choose)
     }
 }
 

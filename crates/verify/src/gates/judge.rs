@@ -24,7 +24,9 @@ impl GateFile {
         let mut gates = vec![spec(report)];
         gates.extend(report.graph.as_ref().map(graph));
         gates.extend(weights(&limits, report.weights.as_ref()));
-        gates.extend(drift(&limits, report.drift.as_ref(), report.candidate.experts > 0));
+        // A graph does not say how many experts it has; the checkpoint does.
+        let mixture = report.candidate.experts.max(report.yardstick.experts) > 0;
+        gates.extend(drift(&limits, report.drift.as_ref(), mixture));
         gates.extend(report.oracle.as_ref().and_then(oracle));
         gates.extend(tasks(&limits, report.tasks.as_deref()));
         gates.extend(latency(&limits, report.latency.as_ref()));

@@ -2,6 +2,7 @@
 //! packed: a pair of products reaches 2 * 63 * 127. Signed codes give their magnitude and pass their sign to the
 //! activation: a pair reaches at most 2 * 128 * 127 = 32,512. Neither saturates.
 
+use crate::singles::single_products;
 use crate::strips::one_by_one;
 use crate::x86_64::wide256::operations256;
 use std::arch::x86_64::{
@@ -55,3 +56,4 @@ fn plus_pair(sums: Ints, pair: Pair, by: [i16; 2]) -> Ints {
 }
 
 strip_products!("avx2,fma,f16c", one_by_one, [4, 2, 1]);
+single_products!("avx2,fma,f16c");

@@ -38,6 +38,8 @@ enter! {
     gemm_i8::gemm_b32(x: &Acts32<'_>, w: &Strips32<'_>, out: &mut [f32], ldo: usize);
     gemm_i8::gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize);
     gemm_i8::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
+    gemm_i8::single_b32(x: &[f32], w: &Strips32<'_>, out: &mut [f32]);
+    gemm_i8::single_b256(x: &[f32], w: &Strips256<'_>, out: &mut [f32]);
     elementwise::exp_f32(row: &mut [f32]);
     elementwise::sigmoid_f32(row: &mut [f32]);
     elementwise::softmax_f32(row: &mut [f32]);

@@ -1,14 +1,16 @@
 //! 8-bit products by `vpdpbusd`: unsigned codes of 16 rows times four activations of one token.
 
 use crate::scalar::output_shape;
-use crate::strips::{Sub, one_by_one, strip_products};
+use crate::singles::single_products;
+use crate::strips::{Acts, Sub, fetch, one_by_one, strip_products, tokens};
 use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
 use std::arch::x86_64::{
-    __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_broadcast_i32x4,
-    _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_mul_ps, _mm512_mullo_epi32,
-    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_epi8, _mm512_slli_epi16,
-    _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_xor_si512,
+    __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_broadcast_i32x4, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32,
+    _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_mul_ps,
+    _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_epi8,
+    _mm512_slli_epi16, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_epi8,
+    _mm512_xor_si512,
 };
 
 use self::dot as wide_dot;
@@ -82,6 +84,12 @@ operations! {
     by(v: Floats, factor: f32) -> Floats { _mm512_mul_ps(v, _mm512_set1_ps(factor)) }
     fma(a: Floats, b: Floats, c: Floats) -> Floats { _mm512_fmadd_ps(a, b, c) }
     fma_by(a: Floats, factor: f32, c: Floats) -> Floats { _mm512_fmadd_ps(a, _mm512_set1_ps(factor), c) }
+    less(v: Codes, by: i8) -> Codes { _mm512_sub_epi8(v, _mm512_set1_epi8(by)) }
+    column[const SHIFT: u32](v: Codes) -> Floats {
+        _mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(_mm512_slli_epi32::<SHIFT>(v)))
+    }
+    mul(a: Floats, b: Floats) -> Floats { _mm512_mul_ps(a, b) }
+    add(a: Floats, b: Floats) -> Floats { _mm512_add_ps(a, b) }
     put(to: &mut [f32; 16], v: Floats) {
         // SAFETY: the reference is to 16 floats; the instruction asks for no alignment.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
@@ -89,3 +97,4 @@ operations! {
 }
 
 strip_products!("avx512f,avx512bw,avx512vnni,avx2,fma,f16c", one_by_one, [8, 4, 2, 1]);
+single_products!("avx512f,avx512bw,avx512vnni,avx2,fma,f16c");

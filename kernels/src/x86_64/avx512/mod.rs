@@ -38,6 +38,16 @@ fn gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize) {
     unsafe { gemm_i8::gemm_b256(x, w, out, ldo) }
 }
 
+fn single_b32(x: &[f32], w: &Strips32<'_>, out: &mut [f32]) {
+    // SAFETY: the table is the only way here, and it is handed out only where `vnni_here` holds.
+    unsafe { gemm_i8::single_b32(x, w, out) }
+}
+
+fn single_b256(x: &[f32], w: &Strips256<'_>, out: &mut [f32]) {
+    // SAFETY: the table is the only way here, and it is handed out only where `vnni_here` holds.
+    unsafe { gemm_i8::single_b256(x, w, out) }
+}
+
 fn gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize) {
     // SAFETY: the table is the only way here, and it is handed out only where `vnni_here` holds.
     unsafe { gemm_i8::gemm_row(x, w, out, ldo) }
@@ -47,4 +57,5 @@ const KERNELS: Kernels = Kernels { name: "avx512", dot_f32, gemm_f32: product, .
 
 pub(crate) static TABLE: Kernels = KERNELS;
 
-pub(crate) static VNNI: Kernels = Kernels { name: "avx512vnni", gemm_b32, gemm_b256, gemm_row, ..KERNELS };
+pub(crate) static VNNI: Kernels =
+    Kernels { name: "avx512vnni", gemm_b32, gemm_b256, gemm_row, single_b32, single_b256, ..KERNELS };

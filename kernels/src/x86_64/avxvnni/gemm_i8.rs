@@ -1,5 +1,6 @@
 //! 8-bit products by the VEX-coded `vpdpbusd`.
 
+use crate::singles::single_products;
 use crate::strips::one_by_one;
 use crate::x86_64::wide256::operations256;
 use std::arch::x86_64::{_mm256_dpbusd_avx_epi32, _mm256_dpwssd_avx_epi32, _mm256_xor_si256};
@@ -31,3 +32,4 @@ fn plus_pair(sums: Ints, pair: Pair, by: [i16; 2]) -> Ints {
 }
 
 strip_products!("avxvnni,avx2,fma,f16c", one_by_one, [4, 2, 1]);
+single_products!("avxvnni,avx2,fma,f16c");

@@ -26,4 +26,15 @@ fn gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize) {
     unsafe { gemm_i8::gemm_row(x, w, out, ldo) }
 }
 
-pub(crate) static TABLE: Kernels = Kernels { name: "avxvnni", gemm_b32, gemm_b256, gemm_row, ..avx2::KERNELS };
+fn single_b32(x: &[f32], w: &Strips32<'_>, out: &mut [f32]) {
+    // SAFETY: the table is the only way here, and it is handed out only where `here` holds.
+    unsafe { gemm_i8::single_b32(x, w, out) }
+}
+
+fn single_b256(x: &[f32], w: &Strips256<'_>, out: &mut [f32]) {
+    // SAFETY: the table is the only way here, and it is handed out only where `here` holds.
+    unsafe { gemm_i8::single_b256(x, w, out) }
+}
+
+pub(crate) static TABLE: Kernels =
+    Kernels { name: "avxvnni", gemm_b32, gemm_b256, gemm_row, single_b32, single_b256, ..avx2::KERNELS };

@@ -1,4 +1,5 @@
 use lfmq_core::{Classify, Kind, WriteError};
+use lfmq_moe::MoeError;
 
 /// Why a model cannot be written as GGUF.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum GgufExportError {
         /// Why.
         why: String,
     },
+    /// The experts of a layer cannot be written.
+    #[error(transparent)]
+    Experts(#[from] MoeError),
     /// What any format can meet.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -65,6 +69,7 @@ impl Classify for GgufExportError {
     fn kind(&self) -> Kind {
         match self {
             Self::Override { .. } => Kind::Usage,
+            Self::Experts(error) => error.kind(),
             Self::Write(error) => error.kind(),
             _ => Kind::Input,
         }
@@ -76,6 +81,7 @@ impl Classify for GgufExportError {
             Self::Semantics { .. } => "export to another format, which carries the graph itself",
             Self::PreTokenizer { .. } => "only LFM2's own tokenizers can be named in a GGUF file",
             Self::Write(WriteError::Value { .. }) => "choose a scheme with a wider range for this tensor, e.g. bf16",
+            Self::Experts(error) => return error.hint(),
             Self::Write(error) => return error.hint(),
             _ => return None,
         };

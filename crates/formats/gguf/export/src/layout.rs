@@ -5,7 +5,7 @@ use crate::options::{Profile, Split, SplitLimit};
 use crate::{GgufExportError, grids};
 use lfmq_core::{ExportJob, Holds, SourceTensor, TensorRole};
 use lfmq_gguf_wire::{GgmlType, names};
-use std::collections::BTreeMap;
+use lfmq_moe::{Banks, Member, MoeError, Part, Stack};
 
 /// Every tensor begins at a multiple of this.
 pub(crate) const ALIGN: u64 = 32;
@@ -51,8 +51,8 @@ pub(crate) fn padded(bytes: u64) -> u64 {
 
 impl Layout {
     pub(crate) fn of(job: &ExportJob<'_>, profile: Profile, split: Option<Split>) -> Result<Self, GgufExportError> {
-        let experts = job.source.spec().moe.map_or(0, |moe| moe.experts);
-        let mut groups = in_checkpoint_order(items(job)?, experts)?;
+        let items = items(job)?;
+        let mut groups = in_checkpoint_order(&items, &Banks::of(job)?)?;
         if profile == Profile::Quantize {
             groups.sort_by_cached_key(|group| (group.layer(), group.name.clone()));
         }
@@ -139,35 +139,33 @@ impl Item<'_> {
     }
 }
 
-/// What one tensor of the file is made of: a tensor of the checkpoint, or all experts of a kind in order.
+/// What one tensor of the file is made of: a tensor of the checkpoint, or a stack of experts.
 struct Group<'a> {
     name: String,
-    first: Item<'a>,
-    others: Vec<Item<'a>>,
+    first: &'a Item<'a>,
+    /// Each with the row of the stack where it begins.
+    members: Vec<(&'a Item<'a>, u64)>,
+    /// Fastest dimension first.
+    ne: Vec<u64>,
 }
 
 impl<'a> Group<'a> {
-    fn of(mut items: impl Iterator<Item = Item<'a>>) -> Option<Self> {
-        let first = items.next()?;
-        Some(Self { name: names::tensor_name(first.tensor.id), first, others: items.collect() })
+    fn one(item: &'a Item<'a>) -> Self {
+        let tensor = item.tensor;
+        let mut ne = vec![tensor.cols as u64];
+        if !is_vector(tensor.id.role) {
+            ne.push(tensor.rows as u64);
+        }
+        Self { name: names::tensor_name(tensor.id), first: item, members: vec![(item, 0)], ne }
     }
 
-    /// A stack holds experts 0, 1, 2, … of one shape in one type.
-    fn check(&self) -> Result<(), GgufExportError> {
-        let refuse = |item: &Item<'_>, why| Err(GgufExportError::Grid { tensor: item.tensor.name.clone(), why });
-        for (item, expert) in std::iter::once(&self.first).chain(&self.others).zip(0u16..) {
-            if item.tensor.id.role.expert().is_some_and(|e| e != expert) {
-                return refuse(item, format!("it stands where expert {expert} should be"));
-            }
-            if item.ty != self.first.ty {
-                let (name, ty) = (&self.name, self.first.ty);
-                return refuse(
-                    item,
-                    format!("GGUF stores all experts of `{name}` in one type, not {ty} and {}", item.ty),
-                );
-            }
-        }
-        Ok(())
+    /// The members have one type and shape, as they have one grid.
+    fn stack(items: &'a [Item<'a>], stack: &Stack) -> Option<Self> {
+        let member = |m: Member| Some((items.get(m.index)?, m.first as u64));
+        let members: Vec<_> = stack.members().map(member).collect::<Option<_>>()?;
+        let (first, _) = *members.first()?;
+        let ne = stack.shape().iter().rev().map(|n| *n as u64).collect();
+        Some(Self { name: names::tensor_name(first.tensor.id), first, members, ne })
     }
 
     /// The quantizer's order: tensors outside the layers first.
@@ -176,31 +174,20 @@ impl<'a> Group<'a> {
     }
 
     fn places(&self, stored: usize) -> impl Iterator<Item = (usize, Place)> {
-        let all = std::iter::once(&self.first).chain(&self.others);
-        all.scan(0, move |end, item| {
-            let start = *end;
-            *end += item.bytes();
-            let (rows, cols) = (item.tensor.rows, item.tensor.cols);
-            let name = item.tensor.name.clone();
-            Some((item.index, Place { stored, start, rows, cols, row_bytes: item.row_bytes, name }))
+        self.members.iter().map(move |(item, row)| {
+            let SourceTensor { rows, cols, ref name, .. } = *item.tensor;
+            let (start, row_bytes) = (row * item.row_bytes, item.row_bytes);
+            (item.index, Place { stored, start, rows, cols, row_bytes, name: name.clone() })
         })
     }
 
     fn stored(self, profile: Profile) -> Stored {
-        let tensor = self.first.tensor;
-        let mut ne = vec![tensor.cols as u64];
-        if !is_vector(tensor.id.role) {
-            ne.push(tensor.rows as u64);
-        }
-        let members = 1 + self.others.len() as u64;
-        if tensor.id.role.expert().is_some() {
-            ne.push(members);
-        }
+        let Self { name, first, members, mut ne } = self;
         // The C library knows a dimension of one only before a larger one.
         while profile == Profile::Quantize && ne.len() > 1 && ne.last() == Some(&1) {
             ne.pop();
         }
-        Stored { name: self.name, ne, ty: self.first.ty, bytes: self.first.bytes() * members, shard: 0, offset: 0 }
+        Stored { name, ne, ty: first.ty, bytes: first.bytes() * members.len() as u64, shard: 0, offset: 0 }
     }
 }
 
@@ -227,29 +214,20 @@ fn items<'a>(job: &ExportJob<'a>) -> Result<Vec<Item<'a>>, GgufExportError> {
 
 /// The converter's order: that of the checkpoint, where the stacks of a layer stand together, gate, down, up, at
 /// the place of the layer's last expert.
-fn in_checkpoint_order(items: Vec<Item<'_>>, experts: usize) -> Result<Vec<Group<'_>>, GgufExportError> {
+fn in_checkpoint_order<'a>(items: &'a [Item<'a>], banks: &Banks) -> Result<Vec<Group<'a>>, GgufExportError> {
     let mut groups = Vec::new();
-    let mut waiting: BTreeMap<u16, Vec<Item<'_>>> = BTreeMap::new();
     for item in items {
-        let (Some(layer), Some(_)) = (item.tensor.id.layer, item.tensor.id.role.expert()) else {
-            groups.extend(Group::of(std::iter::once(item)));
+        let id = item.tensor.id;
+        let (Some(layer), Some(_)) = (id.layer, id.role.expert()) else {
+            groups.push(Group::one(item));
             continue;
         };
-        let mut members = waiting.remove(&layer).unwrap_or_default();
-        members.push(item);
-        if members.len() < 3 * experts {
-            waiting.insert(layer, members);
-            continue;
-        }
-        members.sort_by_key(|item| item.tensor.id.role.expert());
-        for kind in [TensorRole::ExpertGate(0), TensorRole::ExpertDown(0), TensorRole::ExpertUp(0)] {
-            let of_kind = members.extract_if(.., |item| item.tensor.id.role.word() == kind.word());
-            groups.extend(Group::of(of_kind));
+        let bank = banks.layer(layer)?;
+        if item.index == bank.last() {
+            for part in [Part::Gate, Part::Down, Part::Up] {
+                groups.push(Group::stack(items, &bank.stack(part)).ok_or(MoeError::Dense { layer })?);
+            }
         }
     }
-    if let Some(layer) = waiting.keys().next() {
-        return Err(GgufExportError::Layout { why: format!("layer {layer} lacks some of its experts") });
-    }
-    groups.iter().try_for_each(Group::check)?;
     Ok(groups)
 }

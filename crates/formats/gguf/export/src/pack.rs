@@ -1,8 +1,10 @@
 //! Values to the bytes of blocks. Nothing is chosen here: each code, scale and zero has its place.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use lfmq_core::{Payload, QuantizedRows};
 use lfmq_gguf_wire::GgmlType;
+use std::borrow::Cow;
 
 /// Why rows cannot be packed.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,25 +17,26 @@ pub(crate) enum Trouble {
 
 /// Weights of a small block.
 const GROUP: usize = 32;
+/// A byte holds four bits of one from each half.
+const HALF: usize = GROUP / 2;
 
 /// The bytes of `rows` in type `ty`.
-pub(crate) fn pack(ty: GgmlType, rows: &QuantizedRows) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn pack(ty: GgmlType, rows: &QuantizedRows) -> Result<Cow<'_, [u8]>, Trouble> {
     let row_bytes = ty.row_bytes(rows.cols as u64).ok_or_else(|| shape("whole blocks", rows.cols))? as usize;
     let weights = rows.rows * rows.cols;
-    let mut out = Vec::with_capacity(row_bytes * rows.rows);
-    match &rows.payload {
+    let bytes = match &rows.payload {
         Payload::Float(values) => {
             if values.len() != weights {
                 return Err(shape(&format!("{weights} values"), values.len()));
             }
-            floats(ty, values, rows.cols, &mut out)?;
+            Cow::Owned(floats(ty, values, rows.cols)?)
         }
         Payload::Blocks(bytes) => {
             if bytes.len() != row_bytes * rows.rows {
                 return Err(shape(&format!("{} bytes of blocks", row_bytes * rows.rows), bytes.len()));
             }
             check_blocks(ty, bytes, row_bytes)?;
-            out.extend_from_slice(bytes);
+            Cow::Borrowed(&bytes[..])
         }
         Payload::Codes { codes, scales, zeros } => {
             let groups = weights / GROUP;
@@ -44,39 +47,52 @@ pub(crate) fn pack(ty: GgmlType, rows: &QuantizedRows) -> Result<Vec<u8>, Troubl
                 return Err(shape(&format!("{weights} codes and {groups} scales (and biases)"), found));
             }
             check_codes(ty, codes, rows.cols)?;
-            let zeros = zeros.iter().copied().chain(std::iter::repeat(0.0));
             let groups_in_row = rows.cols / GROUP;
-            for (index, ((group, &scale), zero)) in codes.chunks_exact(GROUP).zip(scales).zip(zeros).enumerate() {
-                block(ty, group, scale, zero, &mut out).map_err(|what| Trouble::Value(index / groups_in_row, what))?;
-            }
+            let mut out = vec![0; row_bytes * rows.rows];
+            blocks(ty, codes, scales, zeros, &mut out).map_err(|(g, what)| Trouble::Value(g / groups_in_row, what))?;
+            Cow::Owned(out)
         }
-    }
-    if out.len() == row_bytes * rows.rows { Ok(out) } else { Err(shape(&format!("a payload for {ty}"), "another")) }
+    };
+    if bytes.len() == row_bytes * rows.rows { Ok(bytes) } else { Err(shape(&format!("a payload for {ty}"), "another")) }
 }
 
 fn shape(expected: &str, found: impl ToString) -> Trouble {
     Trouble::Shape(format!("expected {expected}, found {}", found.to_string()))
 }
 
-fn floats(ty: GgmlType, values: &[f32], cols: usize, out: &mut Vec<u8>) -> Result<(), Trouble> {
-    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(Trouble::Value(at / cols.max(1), "a weight is not finite"));
+fn floats(ty: GgmlType, values: &[f32], cols: usize) -> Result<Vec<u8>, Trouble> {
+    let refuse = |at: usize, what| Err(Trouble::Value(at / cols.max(1), what));
+    if let Some(at) = first(values, |v| !v.is_finite()) {
+        return refuse(at, "a weight is not finite");
     }
     match ty {
-        GgmlType::F32 => out.extend(values.iter().flat_map(|v| v.to_le_bytes())),
-        GgmlType::BF16 => out.extend(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes())),
+        GgmlType::F32 => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        GgmlType::BF16 => Ok(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()),
         GgmlType::F16 => {
-            for (at, value) in values.iter().enumerate() {
-                let half = f16::from_f32(*value);
-                if !half.is_finite() {
-                    return Err(Trouble::Value(at / cols.max(1), "a weight is too large for f16"));
-                }
-                out.extend(half.to_le_bytes());
+            let halves = halves_of(values);
+            if let Some(at) = first(&halves, |h| !h.is_finite()) {
+                return refuse(at, "a weight is too large for f16");
             }
+            Ok(halves.iter().flat_map(|h| h.to_le_bytes()).collect())
         }
-        _ => return Err(shape(&format!("codes for {ty}"), "floats")),
+        _ => Err(shape(&format!("codes for {ty}"), "floats")),
     }
-    Ok(())
+}
+
+/// The first of `items` that is `bad`. They are looked at in parts: a search that may end at any of them would take them
+/// one by one.
+fn first<T>(items: &[T], bad: impl Fn(&T) -> bool) -> Option<usize> {
+    const PART: usize = 1024;
+    let any = |part: &[T]| part.iter().fold(false, |any, item| any | bad(item));
+    let part = items.chunks(PART).position(any)?;
+    items.chunks(PART).nth(part)?.iter().position(bad).map(|at| part * PART + at)
+}
+
+/// Rounded to f16, a slice at a time.
+fn halves_of(values: &[f32]) -> Vec<f16> {
+    let mut halves = vec![f16::ZERO; values.len()];
+    halves.convert_from_f32_slice(values);
+    halves
 }
 
 /// What is added to a code to store it, and the largest stored code.
@@ -94,40 +110,61 @@ const fn code_range(ty: GgmlType) -> Option<(i16, i16)> {
 fn check_codes(ty: GgmlType, codes: &[i8], cols: usize) -> Result<(), Trouble> {
     let Some((shift, most)) = code_range(ty) else { return Err(shape(&format!("other values for {ty}"), "codes")) };
     let outside = |code: &i8| !(0..=most).contains(&(i16::from(*code) + shift));
-    match codes.iter().position(outside) {
+    match first(codes, outside) {
         None => Ok(()),
         Some(at) => Err(Trouble::Value(at / cols.max(1), "a code is outside the type's range")),
     }
 }
 
-/// One block of 32 codes. Codes were checked to be in range.
-fn block(ty: GgmlType, codes: &[i8], scale: f32, zero: f32, out: &mut Vec<u8>) -> Result<(), &'static str> {
-    if ty == GgmlType::MXFP4 {
-        out.push(exponent(scale)?);
-    } else {
-        out.extend(half_of(scale, "a scale is not finite in f16")?);
+/// Scales (and biases), then codes, block for block. Codes were checked to be in range; the error is that of a group.
+fn blocks(
+    ty: GgmlType,
+    codes: &[i8],
+    scales: &[f32],
+    zeros: &[f32],
+    out: &mut [u8],
+) -> Result<(), (usize, &'static str)> {
+    let shift = code_range(ty).map_or(0, |(shift, _)| shift) as u8;
+    let stored = |code: i8| code.cast_unsigned().wrapping_add(shift);
+    let halves = |values, what| {
+        let halves = halves_of(values);
+        first(&halves, |h| !h.is_finite()).map_or(Ok(halves), |at| Err((at, what)))
+    };
+    let exponents = ty == GgmlType::MXFP4;
+    let rounded = if exponents { vec![] } else { halves(scales, "a scale is not finite in f16")? };
+    let biases = halves(zeros, "a bias is not finite in f16")?;
+    for (g, (block, codes)) in out.chunks_exact_mut(ty.block_bytes()).zip(codes.as_chunks::<GROUP>().0).enumerate() {
+        let mut rest = block;
+        if let (true, Some(scale)) = (exponents, scales.get(g)) {
+            put(&mut rest, [exponent(*scale).map_err(|what| (g, what))?]);
+        }
+        for half in [rounded.get(g), biases.get(g)].into_iter().flatten() {
+            put(&mut rest, half.to_le_bytes());
+        }
+        if ty == GgmlType::Q8_0 {
+            put(&mut rest, codes.map(i8::cast_unsigned));
+            continue;
+        }
+        if matches!(ty, GgmlType::Q5_0 | GgmlType::Q5_1) {
+            let fifth =
+                codes.iter().enumerate().fold(0u32, |bits, (i, code)| bits | (u32::from(stored(*code) >> 4) << i));
+            put(&mut rest, fifth.to_le_bytes());
+        }
+        if let (Some(nibbles), [low, high]) = (rest.first_chunk_mut::<HALF>(), codes.as_chunks::<HALF>().0) {
+            for ((to, a), b) in nibbles.iter_mut().zip(low).zip(high) {
+                *to = (stored(*a) & 15) | (stored(*b) << 4);
+            }
+        }
     }
-    if matches!(ty, GgmlType::Q4_1 | GgmlType::Q5_1) {
-        out.extend(half_of(zero, "a bias is not finite in f16")?);
-    }
-    if ty == GgmlType::Q8_0 {
-        out.extend(codes.iter().map(|code| code.cast_unsigned()));
-        return Ok(());
-    }
-    let shift = code_range(ty).map_or(0, |(shift, _)| shift);
-    let stored = |code: &i8| (i16::from(*code) + shift) as u8;
-    let (low, high) = codes.split_at(GROUP / 2);
-    if matches!(ty, GgmlType::Q5_0 | GgmlType::Q5_1) {
-        let fifth = codes.iter().enumerate().fold(0u32, |bits, (i, code)| bits | (u32::from(stored(code) >> 4) << i));
-        out.extend(fifth.to_le_bytes());
-    }
-    out.extend(low.iter().zip(high).map(|(a, b)| (stored(a) & 15) | ((stored(b) & 15) << 4)));
     Ok(())
 }
 
-fn half_of(value: f32, what: &'static str) -> Result<[u8; 2], &'static str> {
-    let half = f16::from_f32(value);
-    if half.is_finite() { Ok(half.to_le_bytes()) } else { Err(what) }
+/// Lays `bytes` at the front of `to`, which then begins behind them.
+fn put<const N: usize>(to: &mut &mut [u8], bytes: [u8; N]) {
+    if let Some((front, rest)) = std::mem::take(to).split_first_chunk_mut() {
+        *front = bytes;
+        *to = rest;
+    }
 }
 
 /// The exponent byte `e` of a scale `2^(e - 128)`. A block of zeros may come without a scale.
@@ -181,7 +218,7 @@ mod tests {
     fn codes(ty: GgmlType, codes: Vec<i8>, scale: f32, zeros: Vec<f32>) -> Result<Vec<u8>, Trouble> {
         let rows = codes.len() / 32;
         let payload = Payload::Codes { codes, scales: vec![scale; rows], zeros };
-        pack(ty, &QuantizedRows { rows, cols: 32, payload })
+        pack(ty, &QuantizedRows { rows, cols: 32, payload }).map(Cow::into_owned)
     }
 
     #[test]
@@ -218,14 +255,18 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_with_its_row() {
         let two = |scale: f32| Payload::Codes { codes: vec![0; 64], scales: vec![1.0, scale], zeros: vec![] };
-        let pack2 = |scale| pack(GgmlType::Q4_0, &QuantizedRows { rows: 2, cols: 32, payload: two(scale) });
+        let pack2 = |scale| {
+            pack(GgmlType::Q4_0, &QuantizedRows { rows: 2, cols: 32, payload: two(scale) }).map(Cow::into_owned)
+        };
         assert!(pack2(65504.0).is_ok());
         assert!(matches!(pack2(65536.0), Err(Trouble::Value(1, _))));
         assert!(matches!(codes(GgmlType::Q4_0, vec![8; 32], 1.0, vec![]), Err(Trouble::Value(0, _))));
         assert!(matches!(codes(GgmlType::Q4_0, vec![0; 32], 1.0, vec![0.0]), Err(Trouble::Shape(_))));
         assert!(matches!(codes(GgmlType::F32, vec![0; 32], 1.0, vec![]), Err(Trouble::Shape(_))));
-        let float =
-            |ty, value: f32| pack(ty, &QuantizedRows { rows: 2, cols: 1, payload: Payload::Float(vec![0.0, value]) });
+        let float = |ty, value: f32| {
+            let payload = Payload::Float(vec![0.0, value]);
+            pack(ty, &QuantizedRows { rows: 2, cols: 1, payload }).map(Cow::into_owned)
+        };
         assert!(matches!(float(GgmlType::F16, 1e5), Err(Trouble::Value(1, _))));
         assert!(matches!(float(GgmlType::F32, f32::NAN), Err(Trouble::Value(1, _))));
         assert!(matches!(float(GgmlType::Q8_0, 0.0), Err(Trouble::Shape(_))));

@@ -1,45 +1,14 @@
 //! What an exporter promises, whatever the bytes: exact sizes, every byte once, and errors before any weight.
 
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{ExportJob, ExportPlan, Exporter, Fault, Payload, QuantPlan, QuantizedRows, Sink, TensorSource};
+use lfmq_core::{ExportJob, ExportPlan, Exporter, Fault, Payload, QuantPlan, QuantizedRows, TensorSource};
 use lfmq_gguf_export::{GgufExporter, GgufOptions, Split, SplitLimit};
 use lfmq_quant::{Recipe, scheme};
 use lfmq_testkit::kit::{self, Kind};
+use lfmq_testkit::sink::{self, Counting};
 use serde_json::Value;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::{fs, io};
-
-/// Files in memory that count how often each byte was written.
-struct Counting(Vec<Mutex<(Vec<u8>, Vec<u8>)>>);
-
-impl Counting {
-    fn of(plan: &dyn ExportPlan) -> Self {
-        let file = |bytes: u64| Mutex::new((vec![0; bytes as usize], vec![0; bytes as usize]));
-        Self(plan.files().iter().map(|f| file(f.bytes)).collect())
-    }
-
-    /// The files, each byte of which was written once.
-    fn once(self) -> Vec<Vec<u8>> {
-        let files = self.0.into_iter().map(|file| file.into_inner().unwrap());
-        files
-            .map(|(bytes, counts)| {
-                assert!(counts.iter().all(|n| *n == 1));
-                bytes
-            })
-            .collect()
-    }
-}
-
-impl Sink for Counting {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0[file].lock().unwrap();
-        let range = offset as usize..offset as usize + bytes.len();
-        file.0[range.clone()].copy_from_slice(bytes);
-        file.1[range].iter_mut().for_each(|n| *n += 1);
-        Ok(())
-    }
-}
 
 fn plan_of(source: &Checkpoint, recipe: &str) -> QuantPlan {
     lfmq_quant::plan(source, &Recipe::named(recipe).unwrap(), None).unwrap()
@@ -55,27 +24,12 @@ fn export<'a>(
 
 /// Writes everything in slabs of `rows` rows, the last slab first if `backwards`.
 fn write(source: &Checkpoint, plan: &QuantPlan, export: &dyn ExportPlan, rows: usize, backwards: bool) -> Vec<Vec<u8>> {
-    let out = Counting::of(export);
-    let mut slabs: Vec<(usize, usize)> = source
-        .tensors()
-        .iter()
-        .enumerate()
-        .flat_map(|(index, t)| (0..t.rows).step_by(rows).map(move |first| (index, first)))
-        .collect();
-    if backwards {
-        slabs.reverse();
-    }
-    for (index, first) in slabs {
-        let tensor = &source.tensors()[index];
-        let last = (first + rows).min(tensor.rows);
-        let mut x = vec![0.0; (last - first) * tensor.cols];
-        source.read_rows(index, first..last, &mut x).unwrap();
-        let mut quantized = QuantizedRows::default();
-        scheme(plan.tensors[index].scheme.0).unwrap().quantize(&x, tensor.cols, None, &mut quantized).unwrap();
-        export.write_rows(index, first, &quantized, &out).unwrap();
-    }
-    export.write_frame(&out).unwrap();
-    out.once()
+    sink::write(source, export, (rows, backwards), |index, x| {
+        let planned = &plan.tensors[index];
+        let mut rows = QuantizedRows::default();
+        scheme(planned.scheme.0).unwrap().quantize(x, planned.shape.1, None, &mut rows).unwrap();
+        rows
+    })
 }
 
 #[test]
@@ -123,7 +77,7 @@ fn rows_that_do_not_belong_are_refused() {
 }
 
 #[test]
-fn a_stack_of_two_types_is_refused() {
+fn a_stack_of_two_grids_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let source = Checkpoint::open(&kit::write(parent.path(), Kind::Moe).unwrap()).unwrap();
     let mut plan = plan_of(&source, "Q4_0");
@@ -131,7 +85,7 @@ fn a_stack_of_two_types_is_refused() {
     expert.grid = scheme("q8_0").unwrap().grid();
     let name = expert.name.clone();
     let error = export(&source, &plan, GgufOptions::default()).err().unwrap().to_string();
-    assert!(error.contains(&name) && error.contains("one type"), "{error}");
+    assert!(error.contains(&name) && error.contains("one grid"), "{error}");
 }
 
 /// Opens the tiny dense model after a change to its folder, and plans.

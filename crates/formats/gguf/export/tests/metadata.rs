@@ -4,43 +4,31 @@
 //! `LFMQ_KEEP=<folder>` leaves the checkpoints there, to run the converter on them again.
 
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{ExportJob, ExportPlan, Exporter, PlannedFile, Silent, Sink};
+use lfmq_core::{ExportJob, ExportPlan, Exporter, Silent, Sink};
 use lfmq_gguf_export::{GgufExporter, GgufOptions, Profile};
 use lfmq_quant::{Recipe, quantize};
 use lfmq_testkit::kit::{self, Kind};
 use lfmq_testkit::sha256_hex;
+use lfmq_testkit::sink::Counting;
 use serde_json::{Value, json};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::{fs, io};
 
 const RICH: &str = "c00e913aec53f1012703042e67e20fe34fed930007e3345f779600c705c56e64";
 const BARE: &str = "b19c7bda93e0db0fbe7815b15cf7bc0bf9a1bf4740f2e070a785ea40f36fe2b4";
 const FRAMED: &str = "6088972dd6c86d9e07817247058a32379123ade0ac07a745030a2ec138a78840";
-
-struct Memory(Mutex<Vec<u8>>);
-
-impl Sink for Memory {
-    fn write_at(&self, _: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let at = offset as usize;
-        self.0.lock().unwrap()[at..at + bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-}
 
 fn convert(folder: &Path) -> Vec<u8> {
     let source = Checkpoint::open(folder).unwrap();
     let plan = lfmq_quant::plan(&source, &Recipe::named("BF16").unwrap(), None).unwrap();
     let exporter = GgufExporter { options: GgufOptions { profile: Profile::Convert, ..GgufOptions::default() } };
     let export = exporter.plan(&ExportJob { source: &source, plan: &plan, stem: "x" }).unwrap();
-    let [PlannedFile { bytes, .. }] = export.files() else { panic!("one file") };
-    let memory = Memory(Mutex::new(vec![0xaa; *bytes as usize]));
+    let memory = Counting::of(&*export);
     export.write_frame(&memory).unwrap();
     let outputs: [(&dyn ExportPlan, &dyn Sink); 1] = [(&*export, &memory)];
     quantize(&source, &plan, None, &outputs, &|_| false, &|_| Ok(()), 1 << 26, &Silent).unwrap();
-    let _ = outputs;
-    drop(export);
-    memory.0.into_inner().unwrap()
+    let [file] = memory.once().try_into().expect("one file");
+    file
 }
 
 /// Changes one JSON file of a checkpoint.

@@ -3,12 +3,13 @@
 use crate::RunError;
 use crate::gguf::File;
 use lfmq_core::{ExecError, SourceError};
+use lfmq_kernels::Arena;
 use lfmq_ops::{Input, Linear};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes of experts that are laid out at a time. Fewer are all laid out when the model is loaded.
-pub(crate) const ROOM: u64 = 2 << 30;
+/// Experts of so many bytes are all laid out when the model is loaded, as the first token would wait little less for its own.
+pub(crate) const AT_ONCE: u64 = 2 << 30;
 
 /// The experts that are laid out, by tensor.
 pub(crate) struct Bank {
@@ -35,9 +36,14 @@ impl Bank {
         Self { room, shelf: Mutex::default() }
     }
 
-    /// Whether `bytes` of experts are more than are kept.
-    pub(crate) fn overflows(&self, bytes: u64) -> bool {
-        bytes > self.room
+    /// Whether `bytes` of experts wait in the file until tokens are routed to them.
+    pub(crate) fn later(&self, bytes: u64) -> bool {
+        bytes > self.room.min(AT_ONCE)
+    }
+
+    /// Whether none of `bytes` of experts has ever to go.
+    pub(crate) fn keeps(&self, bytes: u64) -> bool {
+        bytes <= self.room
     }
 
     /// The matrix of tensor `index`, which `load` lays out if it is not. Those not used for longest go first; which do is
@@ -90,6 +96,8 @@ pub(crate) struct Expert {
     pub(crate) index: usize,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
+    /// Whether it is never given up once it is laid out.
+    pub(crate) stays: bool,
 }
 
 impl Linear for Expert {
@@ -104,12 +112,31 @@ impl Linear for Expert {
     fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError> {
         let stored = self.file.table.stored.get(self.index);
         let (name, bytes) = stored.map(|t| (t.name.clone(), t.bytes)).unwrap_or_default();
-        let load = || self.file.matrix_at(self.index, (self.rows, self.cols)).map(|m| m.linear());
+        let load = || {
+            // What may go alone has memory of its own.
+            let own = Arena::default();
+            let memory = if self.stays { &self.file.memory } else { &own };
+            self.file.matrix_at(self.index, (self.rows, self.cols), memory).map(|m| m.linear())
+        };
         let matrix = self.file.bank.get(self.index, bytes, load).map_err(|why| SourceError {
             path: self.file.shards.path(0).to_owned(),
             tensor: name,
             why: why.to_string(),
         })?;
         matrix.apply(x, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_stays_and_little_is_not_put_off() {
+        let bank = Bank::new(3 * AT_ONCE);
+        assert!(!bank.later(AT_ONCE) && bank.later(AT_ONCE + 1));
+        assert!(bank.keeps(3 * AT_ONCE) && !bank.keeps(3 * AT_ONCE + 1));
+        let small = Bank::new(10);
+        assert!(!small.later(10) && small.later(11) && !small.keeps(11));
     }
 }

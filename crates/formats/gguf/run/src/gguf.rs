@@ -4,10 +4,13 @@ use crate::shards::{Shards, at};
 use crate::tensors::Table;
 use crate::{RunError, Vocabulary};
 use lfmq_core::{Activation, Executor, Facts, Fault, ModelSpec, Session, Weights};
-use lfmq_kernels::Kernels;
+use lfmq_kernels::{Arena, Kernels};
 use lfmq_ops::Decoder;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+
+/// Bytes of weights mapped at a time: many large pages, few of them half empty.
+const MAPPING: usize = 64 << 20;
 
 /// How to run a file.
 #[derive(Clone, Copy, Debug)]
@@ -33,16 +36,19 @@ pub(crate) struct File {
     pub(crate) table: Table,
     pub(crate) options: Options,
     pub(crate) bank: Bank,
+    /// Of all that stays laid out.
+    pub(crate) memory: Arena,
 }
 
 impl Gguf {
     /// Opens `path`; of a split model the first part, the others are found beside it. Checks every key the forward
-    /// pass needs, and name, shape and type of every tensor. Architectures: `lfm2` and `lfm2moe`.
+    /// pass needs, and name, shape and type of every tensor. Architectures: `lfm2` and `lfm2moe`. Of experts, at most 2 GiB are
+    /// laid out at a time.
     ///
     /// # Errors
     /// See [`RunError`]; the file and the key or tensor are named.
     pub fn open(path: &Path, options: Options) -> Result<Self, RunError> {
-        Self::open_within(path, options, bank::ROOM)
+        Self::open_within(path, options, bank::AT_ONCE)
     }
 
     /// The same with at most `experts` bytes of experts laid out at a time. Where all of them fit they are laid out with
@@ -67,7 +73,7 @@ impl Gguf {
             threads: rayon::current_num_threads(),
             experts: spec.moe.map_or(0, |m| m.experts),
         };
-        let file = Arc::new(File { shards, table, options, bank: Bank::new(experts) });
+        let file = Arc::new(File { shards, table, options, bank: Bank::new(experts), memory: Arena::new(MAPPING) });
         Ok(Self { file, facts, decoder: OnceLock::new() })
     }
 

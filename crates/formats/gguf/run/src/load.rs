@@ -7,6 +7,7 @@ use crate::gguf::File;
 use crate::half_linear::{Half, HalfLinear};
 use lfmq_core::{Ffn, Mixer, MoeSpec, TensorId, TensorRole as R};
 use lfmq_gguf_wire::{GgmlType, names};
+use lfmq_kernels::Arena;
 use lfmq_ops::attention::Attention;
 use lfmq_ops::conv::ShortConv;
 use lfmq_ops::{
@@ -111,8 +112,9 @@ impl File {
         let id = |role| TensorId::layer(layer, role);
         let linear = |role| self.matrix(id(role)).map(|m| m.linear());
         let experts = self.table.stored.iter().filter(|t| t.id.is_some_and(|id| id.role.expert().is_some()));
-        let later = self.bank.overflows(experts.map(|t| t.bytes).sum());
-        let part = |role| if later { self.expert(id(role)) } else { linear(role) };
+        let bytes = experts.map(|t| t.bytes).sum();
+        let (later, stays) = (self.bank.later(bytes), self.bank.keeps(bytes));
+        let part = |role| if later { self.expert(id(role), stays) } else { linear(role) };
         let expert = |e| {
             let (gate, up, down) = (R::ExpertGate(e), R::ExpertUp(e), R::ExpertDown(e));
             Ok(DenseFfn { gate: part(gate)?, up: part(up)?, down: part(down)? })
@@ -142,23 +144,28 @@ impl File {
     }
 
     /// A matrix that stays in the file until it is needed.
-    fn expert(self: &Arc<Self>, id: TensorId) -> Result<Arc<dyn Linear>, RunError> {
+    fn expert(self: &Arc<Self>, id: TensorId, stays: bool) -> Result<Arc<dyn Linear>, RunError> {
         let (index, rows, cols) = self.shape(id)?;
-        Ok(Arc::new(Expert { file: self.clone(), index, rows, cols }))
+        Ok(Arc::new(Expert { file: self.clone(), index, rows, cols, stays }))
     }
 
     fn matrix(&self, id: TensorId) -> Result<Matrix, RunError> {
         let (index, rows, cols) = self.shape(id)?;
-        self.matrix_at(index, (rows, cols))
+        self.matrix_at(index, (rows, cols), &self.memory)
     }
 
-    /// Tensor `index`, `[rows, cols]`, laid out for its kernels.
-    pub(crate) fn matrix_at(&self, index: usize, (rows, cols): (usize, usize)) -> Result<Matrix, RunError> {
+    /// Tensor `index`, `[rows, cols]`, laid out for its kernels in some of `memory`.
+    pub(crate) fn matrix_at(
+        &self,
+        index: usize,
+        (rows, cols): (usize, usize),
+        memory: &Arena,
+    ) -> Result<Matrix, RunError> {
         let place = self.table.places.get(index);
         let matrix = match place.map(|p| p.ty) {
             Some(GgmlType::F16) => self.half(index, (rows, cols), Half::F16),
             Some(GgmlType::BF16) => self.half(index, (rows, cols), Half::BF16),
-            ty => self.decoded(index, (rows, cols), ty.and_then(decode::form)),
+            ty => self.decoded(index, (rows, cols), ty.and_then(decode::form), memory),
         };
         // Laid out in memory, it is not read from the file again: no second copy of the model.
         if let Some(place) = place {
@@ -180,7 +187,13 @@ impl File {
         Ok(Matrix::Half(Arc::new(HalfLinear { rows, cols, half, patterns, activation, kernels })))
     }
 
-    fn decoded(&self, index: usize, (rows, cols): (usize, usize), form: Option<Form>) -> Result<Matrix, RunError> {
+    fn decoded(
+        &self,
+        index: usize,
+        (rows, cols): (usize, usize),
+        form: Option<Form>,
+        memory: &Arena,
+    ) -> Result<Matrix, RunError> {
         let Some(form) = form else {
             let parts = self.in_parallel(index, rows, cols, |ty, bytes| {
                 let rows = decode::rows(ty, bytes);
@@ -195,7 +208,7 @@ impl File {
             let decoded = decode::rows(ty, bytes);
             if decoded.finite() { Ok(decoded.into_blocks(n, cols)) } else { Err(self.not_finite(index, start).into()) }
         };
-        let linear = BlockLinear::read(rows, cols, form, self.options.activation, self.options.kernels, read);
+        let linear = BlockLinear::read((rows, cols), form, self.options.activation, self.options.kernels, memory, read);
         linear.map(|m| Matrix::Blocks(Arc::new(m))).map_err(|e: LoadError| match e {
             LoadError::Run(e) => *e,
             LoadError::Ops(e) => self.parts(e),

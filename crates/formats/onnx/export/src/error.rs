@@ -1,4 +1,5 @@
 use lfmq_core::{Classify, Kind, WriteError};
+use lfmq_moe::MoeError;
 
 /// Why a model cannot be written as ONNX.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,9 @@ pub enum OnnxExportError {
         /// What is wrong.
         why: String,
     },
+    /// The experts of a layer cannot be written.
+    #[error(transparent)]
+    Experts(#[from] MoeError),
     /// What any format can meet.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -47,6 +51,7 @@ impl Classify for OnnxExportError {
     fn kind(&self) -> Kind {
         match self {
             Self::Options { .. } => Kind::Usage,
+            Self::Experts(error) => error.kind(),
             Self::Write(error) => error.kind(),
             _ => Kind::Input,
         }
@@ -56,6 +61,7 @@ impl Classify for OnnxExportError {
         let hint = match self {
             Self::Grid { .. } => "choose one of the recipes onnx-q4, onnx-q8, onnx-q4f16, onnx-fp16, onnx-fp32",
             Self::Chunk { .. } => "allow larger data files",
+            Self::Experts(error) => return error.hint(),
             Self::Write(error) => return error.hint(),
             _ => return None,
         };

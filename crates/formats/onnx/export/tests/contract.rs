@@ -2,47 +2,15 @@
 
 use lfmq_checkpoint::{Checkpoint, disk_name, spec_from_config};
 use lfmq_core::{
-    DType, ExportJob, ExportPlan, Exporter, Fault, Kind as Blame, ModelSpec, Payload, QuantPlan, QuantizedRows, Sink,
-    SourceError, SourceTensor, TensorSource,
+    ExportJob, ExportPlan, Exporter, Fault, Kind as Blame, Payload, QuantPlan, QuantizedRows, TensorSource,
 };
 use lfmq_onnx_export::{ConvForm, ConvState, Float, MinOrt, MoeForm, OnnxExporter, OnnxOptions};
 use lfmq_quant::{Recipe, scheme};
+use lfmq_testkit::hollow::Hollow;
 use lfmq_testkit::kit::{self, Kind};
-use serde_json::{Value, json};
-use std::io;
-use std::ops::Range;
-use std::sync::Mutex;
-
-/// Files in memory that count how often each byte was written.
-struct Counting(Vec<Mutex<(Vec<u8>, Vec<u8>)>>);
-
-impl Counting {
-    fn of(plan: &dyn ExportPlan) -> Self {
-        let file = |bytes: u64| Mutex::new((vec![0; bytes as usize], vec![0; bytes as usize]));
-        Self(plan.files().iter().map(|f| file(f.bytes)).collect())
-    }
-
-    /// The files, each byte of which was written once.
-    fn once(self) -> Vec<Vec<u8>> {
-        let files = self.0.into_iter().map(|file| file.into_inner().unwrap());
-        files
-            .map(|(bytes, counts)| {
-                assert!(counts.iter().all(|n| *n == 1));
-                bytes
-            })
-            .collect()
-    }
-}
-
-impl Sink for Counting {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0[file].lock().unwrap();
-        let range = offset as usize..offset as usize + bytes.len();
-        file.0[range.clone()].copy_from_slice(bytes);
-        file.1[range].iter_mut().for_each(|n| *n += 1);
-        Ok(())
-    }
-}
+use lfmq_testkit::sink::{self, Counting};
+use lfmq_testkit::synth::Size;
+use serde_json::Value;
 
 fn open(kind: Kind) -> (tempfile::TempDir, Checkpoint) {
     let parent = tempfile::tempdir().unwrap();
@@ -69,27 +37,12 @@ fn error(source: &Checkpoint, plan: &QuantPlan, options: OnnxOptions) -> Fault {
 
 /// Writes everything in slabs of `rows` rows, the last slab first if `backwards`.
 fn write(source: &Checkpoint, plan: &QuantPlan, export: &dyn ExportPlan, rows: usize, backwards: bool) -> Vec<Vec<u8>> {
-    let out = Counting::of(export);
-    let mut slabs: Vec<(usize, usize)> = source
-        .tensors()
-        .iter()
-        .enumerate()
-        .flat_map(|(index, t)| (0..t.rows).step_by(rows).map(move |first| (index, first)))
-        .collect();
-    if backwards {
-        slabs.reverse();
-    }
-    for (index, first) in slabs {
-        let tensor = &source.tensors()[index];
-        let last = (first + rows).min(tensor.rows);
-        let mut x = vec![0.0; (last - first) * tensor.cols];
-        source.read_rows(index, first..last, &mut x).unwrap();
-        let mut quantized = QuantizedRows::default();
-        scheme(plan.tensors[index].scheme.0).unwrap().quantize(&x, tensor.cols, None, &mut quantized).unwrap();
-        export.write_rows(index, first, &quantized, &out).unwrap();
-    }
-    export.write_frame(&out).unwrap();
-    out.once()
+    sink::write(source, export, (rows, backwards), |index, x| {
+        let planned = &plan.tensors[index];
+        let mut rows = QuantizedRows::default();
+        scheme(planned.scheme.0).unwrap().quantize(x, planned.shape.1, None, &mut rows).unwrap();
+        rows
+    })
 }
 
 #[test]
@@ -162,10 +115,11 @@ fn grids_that_no_operator_reads_are_refused_by_tensor() {
     let expert = mixed.tensors.iter_mut().find(|t| t.id.role.expert() == Some(3)).unwrap();
     expert.grid = scheme("q8_0").unwrap().grid();
     let name = expert.name.clone();
-    let found = error(&source, &mixed, qmoe).to_string();
-    assert!(found.contains(&name) && found.contains("one grid"), "{found}");
-    // Experts by themselves may differ.
-    assert!(export(&source, &mixed, OnnxOptions::default()).is_ok());
+    // Also where each expert is stored by itself: what one format holds all of them shall.
+    for options in [qmoe, OnnxOptions::default()] {
+        let found = error(&source, &mixed, options).to_string();
+        assert!(found.contains(&name) && found.contains("one grid"), "{found}");
+    }
 }
 
 #[test]
@@ -217,55 +171,10 @@ fn rows_that_do_not_belong_are_refused() {
     assert!(found.to_string().contains("does not belong"), "{found}");
 }
 
-/// A model of which there is nothing but the shape.
-struct Hollow(ModelSpec, Vec<SourceTensor>);
-
-impl Hollow {
-    fn new(config: &Value) -> Self {
-        let spec = spec_from_config(config).unwrap();
-        let tensor =
-            |(id, (rows, cols))| SourceTensor { id, name: disk_name(id), shard: 0, dtype: DType::BF16, rows, cols };
-        let tensors = spec.tensors().into_iter().map(tensor).collect();
-        Self(spec, tensors)
-    }
-}
-
-impl TensorSource for Hollow {
-    fn spec(&self) -> &ModelSpec {
-        &self.0
-    }
-
-    fn name(&self) -> &str {
-        "hollow"
-    }
-
-    fn tensors(&self) -> &[SourceTensor] {
-        &self.1
-    }
-
-    fn read_rows(&self, _: usize, _: Range<usize>, _: &mut [f32]) -> Result<(), SourceError> {
-        panic!("a plan reads no weight")
-    }
-
-    fn sidecar(&self, _: &str) -> Option<&[u8]> {
-        None
-    }
-}
-
 /// The largest published mixture: 8.3 billion weights in files that a browser can hold, the graph small.
 #[test]
 fn a_plan_of_full_size_reads_no_weight() {
-    let layers: Vec<_> =
-        (0..24).map(|i| if [2, 6, 10, 14, 18, 21].contains(&i) { "full_attention" } else { "conv" }).collect();
-    let source = Hollow::new(&json!({
-        "architectures": ["Lfm2MoeForCausalLM"], "model_type": "lfm2_moe", "layer_types": layers,
-        "vocab_size": 65536, "hidden_size": 2048, "intermediate_size": 7168, "moe_intermediate_size": 1792,
-        "num_hidden_layers": 24, "num_attention_heads": 32, "num_key_value_heads": 8, "num_dense_layers": 2,
-        "num_experts": 32, "num_experts_per_tok": 4, "conv_L_cache": 3, "norm_eps": 1e-5, "rope_theta": 1e6,
-        "max_position_embeddings": 128000, "norm_topk_prob": true, "use_expert_bias": true,
-        "routed_scaling_factor": 1.0, "conv_bias": false, "bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0,
-        "tie_word_embeddings": true,
-    }));
+    let source = Hollow::new(spec_from_config(&Size::B8A1.config()).unwrap(), disk_name);
     let plan = lfmq_quant::plan(&source, &Recipe::named("onnx-q4").unwrap(), None).unwrap();
     let exporter = OnnxExporter::default();
     let made = exporter.plan(&ExportJob { source: &source, plan: &plan, stem: "x" }).unwrap();
@@ -273,7 +182,7 @@ fn a_plan_of_full_size_reads_no_weight() {
     let data = size("onnx/model_q4.onnx_data");
     assert!(made.files().iter().all(|f| f.bytes <= 2_000_000_000));
     // 5.125 bits a weight, and padding.
-    let bits = data as f64 * 8.0 / source.0.parameters() as f64;
+    let bits = data as f64 * 8.0 / source.spec().parameters() as f64;
     assert!((5.1..5.25).contains(&bits), "{bits} bits a weight, {:?}", made.files());
     assert!(size("onnx/model_q4.onnx") - data < 4 << 20, "{:?}", made.files());
 }

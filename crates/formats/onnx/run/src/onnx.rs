@@ -5,6 +5,7 @@ use crate::session::{OnnxSession, Role};
 use crate::stored::Files;
 use crate::tensor::{Kind, Tensor, elements};
 use lfmq_core::{Activation, Executor, Facts, Fault, Mapped, Session, StoredTensor, Weights};
+use lfmq_interpreter::Bank;
 use lfmq_kernels::Kernels;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub struct Options {
     pub kernels: &'static Kernels,
 }
 
-/// An opened ONNX model: all operators known, all weights laid out. The graph's first output must be its logits
+/// An opened ONNX model: all operators known, all weights laid out that every run uses. The graph's first output must be its logits
 /// `[batch, tokens, vocab]`; every further output `present..` comes back in the next run as the input `past..`.
 pub struct Onnx {
     pub(crate) plan: Plan,
@@ -40,6 +41,15 @@ impl Onnx {
     /// # Errors
     /// See [`RunError`]; the file and the tensor or node are named.
     pub fn open(path: &Path, options: Options) -> Result<Self, RunError> {
+        Self::open_within(path, options, Bank::ROOM)
+    }
+
+    /// The same with other room than 2 GiB for the weights of nodes that may have nothing to do, as experts have that no
+    /// token was sent to. What is more stays in its file, and is laid out when it is used. Changes no result.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: &Path, options: Options, room: u64) -> Result<Self, RunError> {
         let map = Mapped::open(path).map_err(|source| RunError::Open { path: path.to_owned(), source })?;
         let map = Arc::new(map);
         let wire =
@@ -50,7 +60,7 @@ impl Onnx {
             return Err(graph(format!("IR version {} is not supported", model.ir_version)));
         }
         let mut files = Files::new(map.clone());
-        let plan = Plan::new(path, &model, &mut files, options)?;
+        let plan = Plan::new(path, &model, &mut files, options, &Arc::new(Bank::new(room)))?;
         let roles = roles(&plan).map_err(graph)?;
         let states = empty_states(&plan, &roles).map_err(graph)?;
         let facts = facts(&plan, &roles, options).map_err(graph)?;

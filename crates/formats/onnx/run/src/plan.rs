@@ -9,8 +9,10 @@ use crate::stored::{Files, Place};
 use crate::tail::tail;
 use crate::tensor::{Kind, Tensor};
 use crate::{Options, RunError};
+use lfmq_interpreter::Bank;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Elements of any value, at most.
 pub(crate) const LIMIT: usize = 1 << 30;
@@ -66,8 +68,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub fn new(path: &Path, model: &Model<'_>, files: &mut Files, options: Options) -> Result<Self, RunError> {
-        let ready = read(path, model, files, options)?;
+    pub fn new(
+        path: &Path,
+        model: &Model<'_>,
+        files: &mut Files,
+        options: Options,
+        bank: &Arc<Bank>,
+    ) -> Result<Self, RunError> {
+        let ready = read(path, model, files, options, bank)?;
         let results: Vec<usize> = ready.outputs.iter().map(|(_, v)| *v).collect();
         let needed = steps_for(&ready.steps, &results);
         let carries = steps_for(&ready.steps, results.get(1..).unwrap_or_default());

@@ -8,8 +8,10 @@ use crate::stored::{Files, Place, Stored};
 use crate::tensor::{Kind, Tensor};
 use crate::{Options, RunError};
 use lfmq_core::Activation;
-use std::collections::{BTreeMap, HashMap};
+use lfmq_interpreter::Bank;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Elements of a value that is computed once when the graph is made ready, at most.
 const FOLD_LIMIT: usize = 1 << 24;
@@ -66,11 +68,14 @@ struct Reader<'m> {
     path: &'m Path,
     model: &'m Model<'m>,
     options: Options,
+    bank: &'m Arc<Bank>,
     known: HashMap<&'m str, Known>,
     loaded: HashMap<&'m str, usize>,
     weights: BTreeMap<Place, u64>,
     /// The initializers that a constant was computed from.
     origins: HashMap<&'m str, Vec<usize>>,
+    /// Values that may be empty, whatever the graph is fed with: parts whose sizes are computed, and what comes of them.
+    ragged: HashSet<usize>,
     ready: Ready,
 }
 
@@ -78,7 +83,13 @@ struct Reader<'m> {
 ///
 /// # Errors
 /// The first node or tensor that cannot be made ready.
-pub(crate) fn read(path: &Path, model: &Model<'_>, files: &mut Files, options: Options) -> Result<Ready, RunError> {
+pub(crate) fn read(
+    path: &Path,
+    model: &Model<'_>,
+    files: &mut Files,
+    options: Options,
+    bank: &Arc<Bank>,
+) -> Result<Ready, RunError> {
     let ready = Ready {
         steps: Vec::new(),
         constants: Vec::new(),
@@ -91,7 +102,8 @@ pub(crate) fn read(path: &Path, model: &Model<'_>, files: &mut Files, options: O
         stored: Vec::new(),
     };
     let (known, loaded, weights, origins) = (HashMap::new(), HashMap::new(), BTreeMap::new(), HashMap::new());
-    let mut reader = Reader { path, model, options, known, loaded, weights, origins, ready };
+    let ragged = HashSet::new();
+    let mut reader = Reader { path, model, options, bank, known, loaded, weights, origins, ragged, ready };
     let graph = &model.graph;
     reader.initializers(graph, files)?;
     for info in &graph.inputs {
@@ -107,6 +119,7 @@ pub(crate) fn read(path: &Path, model: &Model<'_>, files: &mut Files, options: O
         reader.node(node, files)?;
     }
     reader.outputs(graph)?;
+    bank.settle().map_err(|why| reader.fault(why))?;
     let mut ready = reader.ready;
     ready.parameters = reader.weights.values().sum();
     Ok(ready)
@@ -171,7 +184,13 @@ impl<'m> Reader<'m> {
         let all_known = proto.inputs.iter().zip(&constants).all(|(name, c)| name.is_empty() || c.is_some());
         let opset =
             self.model.opsets.iter().find(|(d, _)| *d == proto.domain || (d.is_empty() && proto.domain == "ai.onnx"));
-        let mut node = Node::new(proto, files, constants, opset.map_or(1, |(_, version)| *version), self.options);
+        let opset = opset.map_or(1, |(_, version)| *version);
+        let mut node = Node::new(proto, files, constants, opset, self.options, self.bank);
+        let drawn =
+            |name: &&str| if let Some(Known::Value(value)) = self.known.get(name) { Some(*value) } else { None };
+        node.idles = proto.inputs.iter().filter_map(drawn).any(|value| self.ragged.contains(&value));
+        let parts = proto.op == "Split" && node.has(1) && node.constant(1).is_none();
+        let ragged = parts || (node.idles && proto.op != "Concat");
 
         if all_known
             && proto.op == "DequantizeLinear"
@@ -212,6 +231,7 @@ impl<'m> Reader<'m> {
             let value = (!name.is_empty()).then(|| self.fresh());
             if let Some(value) = value {
                 self.define(name, Known::Value(value))?;
+                self.ragged.extend(ragged.then_some(value));
             }
             outputs.push(value);
         }

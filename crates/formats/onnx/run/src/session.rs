@@ -6,6 +6,7 @@ use crate::operators::Context;
 use crate::plan::{LIMIT, Port};
 use crate::tensor::{Data, Kind, Tensor};
 use lfmq_core::{ExecError, Session, SourceError, Want};
+use lfmq_interpreter::{Names, Routes, chosen};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,12 +35,12 @@ pub(crate) struct OnnxSession<'o> {
     states: Vec<Tensor>,
     position: usize,
     limit: usize,
-    routes: Vec<Vec<Vec<u16>>>,
+    routes: Routes,
 }
 
 impl<'o> OnnxSession<'o> {
     pub fn new(model: &'o Onnx, limit: usize) -> Self {
-        Self { model, states: model.empty_states(), position: 0, limit, routes: Vec::new() }
+        Self { model, states: model.empty_states(), position: 0, limit, routes: Routes::default() }
     }
 
     fn admit(&self, tokens: &[u32]) -> Result<(), ExecError> {
@@ -81,10 +82,11 @@ impl<'o> OnnxSession<'o> {
     pub fn trace(mut self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<(), ExecError> {
         self.admit(tokens)?;
         let feeds = self.feeds(tokens, tokens.len());
-        let context = Context::new(self.model.options.kernels, LIMIT);
+        let (context, mut names) = (Context::new(self.model.options.kernels, LIMIT), Names::default());
         let show = &mut |_: &str, title: &str, value: &Tensor| {
+            let name = names.next(title);
             if let Ok(values) = value.floats() {
-                seen(title, &values);
+                seen(name, &values);
             }
         };
         self.model.plan.run(feeds, tokens.len(), &context, show).map(drop).map_err(told)
@@ -112,8 +114,7 @@ impl<'o> OnnxSession<'o> {
             self.append(logits, n, wanted, out)?;
         }
         self.position += n;
-        self.routes.resize(self.routes.len().max(choices.len()), Vec::new());
-        self.routes.iter_mut().zip(choices).for_each(|(layer, chosen)| layer.extend(chosen));
+        self.routes.push(n, choices);
         Ok(())
     }
 
@@ -157,13 +158,7 @@ fn choice(operator: &str, value: &Tensor, tokens: usize) -> Option<Vec<Vec<u16>>
     {
         return None;
     }
-    let places: Option<Vec<u16>> = value.ints().ok()?.iter().map(|place| u16::try_from(*place).ok()).collect();
-    let of_token = |places: &[u16]| {
-        let mut places = places.to_vec();
-        places.sort_unstable();
-        places
-    };
-    Some(places?.chunks_exact((*k).max(1)).map(of_token).collect())
+    chosen(value.ints().ok()?.iter().copied(), *k)
 }
 
 fn integers(port: &Port, shape: Vec<usize>, values: Vec<i64>) -> Tensor {
@@ -188,7 +183,7 @@ impl Session for OnnxSession<'_> {
             Want::All => 0,
             Want::From(index) => index.min(tokens.len()),
         };
-        self.routes.iter_mut().for_each(Vec::clear);
+        self.routes.clear();
         let (before, length, kept) = (self.position, out.len(), self.states.clone());
         // All of it on the pool: from outside, every product would hand over and wake up anew.
         if let Err(error) = rayon::scope(|_| self.run(tokens, first, out)) {
@@ -210,7 +205,7 @@ impl Session for OnnxSession<'_> {
     }
 
     fn routes(&self) -> &[Vec<Vec<u16>>] {
-        &self.routes
+        self.routes.layers()
     }
 }
 

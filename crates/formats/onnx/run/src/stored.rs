@@ -145,6 +145,21 @@ impl Stored {
         Self { kind: tensor.kind(), shape: tensor.shape.clone(), bytes: Bytes::Own(Arc::new(bytes)), external: false }
     }
 
+    /// Part `i` of `count` along the first axis.
+    pub fn part(&self, i: usize, count: usize) -> Result<Self, Why> {
+        let all = self.bytes();
+        let fits = self.shape.first() == Some(&count) && i < count && all.len().is_multiple_of(count);
+        let each = if fits { all.len() / count } else { return Err(format!("{:?} for {count} experts", self.shape)) };
+        let bytes = match &self.bytes {
+            Bytes::Mapped(map, range) => {
+                Bytes::Mapped(map.clone(), range.start + i * each..range.start + (i + 1) * each)
+            }
+            Bytes::Own(own) => Bytes::Own(Arc::new(own.get(i * each..(i + 1) * each).unwrap_or_default().to_vec())),
+        };
+        let shape = self.shape.get(1..).unwrap_or_default().to_vec();
+        Ok(Self { kind: self.kind, shape, bytes, external: self.external })
+    }
+
     /// Number of elements.
     pub fn count(&self) -> usize {
         elements(&self.shape, usize::MAX).unwrap_or(0)

@@ -7,6 +7,7 @@ use lfmq_checkpoint::Checkpoint;
 use lfmq_core::{Activation, ExecError, Executor, TensorSource, Want};
 use lfmq_kernels::Kernels;
 use lfmq_onnx_export::{Accuracy, ConvForm, ConvState, MinOrt, MoeForm, OnnxOptions};
+use lfmq_onnx_run::{Onnx, Options};
 use lfmq_reference::Reference;
 use lfmq_testkit::{fixtures, golden, sha256_hex};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,40 @@ fn quantized_graphs_give_the_logits_of_their_weights() {
         let expected = logits(&reference, &ids, &[20]);
         let gap = worst(&logits(&onnx, &ids, &[7, 1, 1, 9, 2]), &expected);
         assert!(gap < 1e-4 * deviation(&expected), "{model} {recipe}: {gap}");
+    }
+}
+
+/// Weights of experts that do not fit are laid out when tokens come, over and over: nothing else changes.
+#[test]
+fn a_mixture_in_no_room_gives_the_same_bits() {
+    let checkpoint = Checkpoint::open(&fixtures().join("lfm2-tiny-moe")).unwrap();
+    let qmoe = OnnxOptions { moe: MoeForm::Qmoe, min_ort: MinOrt::V1_31, ..OnnxOptions::default() };
+    let plain = OnnxOptions::default();
+    for (recipe, options) in [
+        ("onnx-q4", &plain),
+        ("onnx-q8", &plain),
+        ("onnx-quantized", &plain),
+        ("onnx-q4f16", &plain),
+        ("onnx-fp16", &plain),
+        ("onnx-q8", &qmoe),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        Rounded::new(&checkpoint, recipe).export(options.clone(), folder.path());
+        let ids: Vec<u32> = (0..20).map(|t| (t * t * 37 + 11 * t + 6) % 2048).collect();
+        for activation in [Activation::F32, Activation::Runtime] {
+            let (path, options) = (folder.path().join("model.onnx"), Options { activation, kernels: Kernels::best() });
+            let [ample, none] = [u64::MAX, 0].map(|room| {
+                let model = Onnx::open_within(&path, options, room).unwrap_or_else(|e| panic!("{e}"));
+                let mut session = model.session(20).unwrap();
+                let mut out = Vec::new();
+                session.feed(&ids[..17], Want::Nothing, &mut out).unwrap();
+                session.feed(&ids[17..], Want::All, &mut out).unwrap();
+                (out, session.routes().to_vec())
+            });
+            assert!(ample == none && ample.0.len() == 3 * 2048, "{recipe} {activation:?}");
+            let sets: Vec<(usize, usize)> = none.1.iter().map(|layer| (layer.len(), layer[0].len())).collect();
+            assert_eq!(sets, [(3, 4); 3], "{recipe}");
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use lfmq_core::{Classify, Kind, WriteError};
+use lfmq_moe::MoeError;
 
 /// Why a model cannot be written as TFLite.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,9 @@ pub enum TfliteExportError {
         /// What is wrong.
         why: String,
     },
+    /// The experts of a layer cannot be written.
+    #[error(transparent)]
+    Experts(#[from] MoeError),
     /// What any format can meet.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -45,6 +49,7 @@ impl Classify for TfliteExportError {
     fn kind(&self) -> Kind {
         match self {
             Self::Options { .. } => Kind::Usage,
+            Self::Experts(error) => error.kind(),
             Self::Write(error) => error.kind(),
             _ => Kind::Input,
         }
@@ -57,6 +62,7 @@ impl Classify for TfliteExportError {
             }
             Self::TooLarge { .. } => "leave out --tflite-inline-weights: weights after the flatbuffer have no limit",
             Self::Sidecar { .. } => "--tflite-files tflite writes the model alone",
+            Self::Experts(error) => return error.hint(),
             Self::Write(error) => return error.hint(),
             _ => return None,
         };

@@ -2,46 +2,14 @@
 
 use lfmq_checkpoint::{Checkpoint, disk_name, spec_from_config};
 use lfmq_core::{
-    DType, ExportJob, ExportPlan, Exporter, Fault, Kind as Blame, ModelSpec, Payload, QuantPlan, QuantizedRows, Sink,
-    SourceError, SourceTensor, TensorSource,
+    ExportJob, ExportPlan, Exporter, Fault, Kind as Blame, Payload, QuantPlan, QuantizedRows, TensorSource,
 };
 use lfmq_quant::{Recipe, scheme};
+use lfmq_testkit::hollow::Hollow;
 use lfmq_testkit::kit::{self, Kind};
+use lfmq_testkit::sink::{self, Counting};
+use lfmq_testkit::synth::Size;
 use lfmq_tflite_export::{Files, TfliteExporter, TfliteOptions};
-use serde_json::json;
-use std::io;
-use std::ops::Range;
-use std::sync::Mutex;
-
-/// Files in memory that count how often each byte was written.
-struct Counting(Vec<Mutex<(Vec<u8>, Vec<u8>)>>);
-
-impl Counting {
-    fn of(plan: &dyn ExportPlan) -> Self {
-        let file = |bytes: u64| Mutex::new((vec![0; bytes as usize], vec![0; bytes as usize]));
-        Self(plan.files().iter().map(|f| file(f.bytes)).collect())
-    }
-
-    /// The files, each byte of which was written once.
-    fn once(self) -> Vec<Vec<u8>> {
-        let files = self.0.into_iter().map(|file| file.into_inner().unwrap());
-        let checked = files.map(|(bytes, counts)| {
-            assert!(counts.iter().all(|n| *n == 1));
-            bytes
-        });
-        checked.collect()
-    }
-}
-
-impl Sink for Counting {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0[file].lock().unwrap();
-        let range = offset as usize..offset as usize + bytes.len();
-        file.0[range.clone()].copy_from_slice(bytes);
-        file.1[range].iter_mut().for_each(|n| *n += 1);
-        Ok(())
-    }
-}
 
 fn open(kind: Kind) -> (tempfile::TempDir, Checkpoint) {
     let parent = tempfile::tempdir().unwrap();
@@ -64,25 +32,12 @@ fn export<'a>(
 
 /// Writes everything in slabs of `rows` rows, the last slab first if `backwards`.
 fn write(source: &Checkpoint, plan: &QuantPlan, export: &dyn ExportPlan, rows: usize, backwards: bool) -> Vec<Vec<u8>> {
-    let out = Counting::of(export);
-    let mut slabs = Vec::new();
-    for (index, t) in source.tensors().iter().enumerate() {
-        slabs.extend((0..t.rows).step_by(rows).map(|first| (index, first)));
-    }
-    if backwards {
-        slabs.reverse();
-    }
-    for (index, first) in slabs {
-        let tensor = &source.tensors()[index];
-        let last = (first + rows).min(tensor.rows);
-        let mut x = vec![0.0; (last - first) * tensor.cols];
-        source.read_rows(index, first..last, &mut x).unwrap();
-        let mut quantized = QuantizedRows::default();
-        scheme(plan.tensors[index].scheme.0).unwrap().quantize(&x, tensor.cols, None, &mut quantized).unwrap();
-        export.write_rows(index, first, &quantized, &out).unwrap();
-    }
-    export.write_frame(&out).unwrap();
-    out.once()
+    sink::write(source, export, (rows, backwards), |index, x| {
+        let planned = &plan.tensors[index];
+        let mut rows = QuantizedRows::default();
+        scheme(planned.scheme.0).unwrap().quantize(x, planned.shape.1, None, &mut rows).unwrap();
+        rows
+    })
 }
 
 #[test]
@@ -195,55 +150,15 @@ fn rows_that_do_not_belong_are_refused() {
     assert!(found.to_string().contains("does not belong"), "{found}");
 }
 
-/// A model of which there is nothing but the shape.
-struct Hollow(ModelSpec, Vec<SourceTensor>);
-
-impl TensorSource for Hollow {
-    fn spec(&self) -> &ModelSpec {
-        &self.0
-    }
-
-    fn name(&self) -> &str {
-        "hollow"
-    }
-
-    fn tensors(&self) -> &[SourceTensor] {
-        &self.1
-    }
-
-    fn read_rows(&self, _: usize, _: Range<usize>, _: &mut [f32]) -> Result<(), SourceError> {
-        panic!("a plan reads no weight")
-    }
-
-    fn sidecar(&self, _: &str) -> Option<&[u8]> {
-        None
-    }
-}
-
 /// The largest published mixture, 8.3 billion weights: the flatbuffer stays small beside them, and what does not fit
 /// into one is refused.
 #[test]
 fn a_plan_of_full_size_reads_no_weight() {
-    let layers: Vec<_> =
-        (0..24).map(|i| if [2, 6, 10, 14, 18, 21].contains(&i) { "full_attention" } else { "conv" }).collect();
-    let config = json!({
-        "architectures": ["Lfm2MoeForCausalLM"], "model_type": "lfm2_moe", "layer_types": layers,
-        "vocab_size": 65536, "hidden_size": 2048, "intermediate_size": 7168, "moe_intermediate_size": 1792,
-        "num_hidden_layers": 24, "num_attention_heads": 32, "num_key_value_heads": 8, "num_dense_layers": 2,
-        "num_experts": 32, "num_experts_per_tok": 4, "conv_L_cache": 3, "norm_eps": 1e-5, "rope_theta": 1e6,
-        "max_position_embeddings": 128000, "norm_topk_prob": true, "use_expert_bias": true,
-        "routed_scaling_factor": 1.0, "conv_bias": false, "bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0,
-        "tie_word_embeddings": true,
-    });
-    let spec = spec_from_config(&config).unwrap();
-    let tensor =
-        |(id, (rows, cols))| SourceTensor { id, name: disk_name(id), shard: 0, dtype: DType::BF16, rows, cols };
-    let tensors = spec.tensors().into_iter().map(tensor).collect();
-    let source = Hollow(spec, tensors);
+    let source = Hollow::new(spec_from_config(&Size::B8A1.config()).unwrap(), disk_name);
     let plan = plan_of(&source, "tflite-q8");
     let alone = TfliteOptions { files: Files::Tflite, ..TfliteOptions::default() };
     let made = export(&source, &plan, alone.clone()).unwrap();
-    let stored: u64 = (0..source.1.len()).map(|i| made.tensor_bytes(i)).sum();
+    let stored: u64 = (0..source.tensors.len()).map(|i| made.tensor_bytes(i)).sum();
     let rest = made.files()[0].bytes - stored;
     assert!(stored > 8_300_000_000 && rest < 16 << 20, "{rest} bytes beside {stored}");
 

@@ -17,6 +17,7 @@ mod operands;
 mod operators;
 mod program;
 mod session;
+mod shelf;
 mod signatures;
 mod slots;
 mod stored;

@@ -5,10 +5,10 @@ use crate::fuse;
 use crate::model::{Model, NodeProto, SubGraph};
 use crate::operators::{Const, Job, Node, View, Work, find};
 use crate::program::{Doing, Program, Programs};
+use crate::shelf::Shelf;
 use crate::slots;
 use crate::stored::{Place as FilePlace, Stored, shape};
 use crate::tensor::{Buffer, Kind, Type, Why};
-use crate::weights::Shelf;
 use crate::{Options, RunError};
 use lfmq_core::Mapped;
 use std::collections::HashMap;
@@ -36,29 +36,36 @@ pub(crate) struct Lowering<'m> {
     pub programs: Vec<Program>,
     /// Programs by subgraph; `None` while they are made.
     pub made: HashMap<usize, Option<usize>>,
+    /// Subgraphs that others call, of those being made.
+    calls: usize,
     nodes: usize,
 }
 
 impl<'m> Lowering<'m> {
-    pub fn new(path: PathBuf, model: &'m Model<'m>, file: Arc<Mapped>, options: Options) -> Self {
+    pub fn new(path: PathBuf, model: &'m Model<'m>, file: Arc<Mapped>, options: Options, room: u64) -> Self {
         Self {
             path,
             model,
             file,
             options,
-            shelf: Shelf::default(),
+            shelf: Shelf::new(room),
             used: Vec::new(),
             seen: HashMap::new(),
             constants: Vec::new(),
             loaded: HashMap::new(),
             programs: Vec::new(),
             made: HashMap::new(),
+            calls: 0,
             nodes: 0,
         }
     }
 
-    /// The programs, made so far, with the level each runs on.
-    pub fn finish(self) -> (Programs, Vec<Arc<Stored>>) {
+    /// The programs, made so far, with the level each runs on, and the tensors they use.
+    ///
+    /// # Errors
+    /// When weights cannot be laid out.
+    pub fn finish(self) -> Result<(Programs, Vec<Arc<Stored>>), RunError> {
+        self.shelf.settle().map_err(|why| self.graph(why))?;
         let mut all = self.programs;
         // Callees come before their callers: from the last to the first, each pushes what it calls one level down.
         for i in (0..all.len()).rev() {
@@ -71,7 +78,7 @@ impl<'m> Lowering<'m> {
                 }
             }
         }
-        (Programs { path: self.path, all, constants: self.constants }, self.used)
+        Ok((Programs { path: self.path, all, constants: self.constants }, self.used))
     }
 
     /// Where the inputs and outputs of a program lie.
@@ -122,7 +129,9 @@ impl<'m> Lowering<'m> {
         let (inputs, outputs) = (self.indices(graph, &graph.inputs)?, self.indices(graph, &graph.outputs)?);
         let mut lowered = Lowered::default();
         let declared = self.declare(graph, &inputs, &mut lowered)?;
+        self.calls += 1;
         let known = self.body(index, declared, &mut lowered, depth)?;
+        self.calls -= 1;
         lowered.outputs = self.results(graph, &outputs, &known)?;
         let program = self.program(lowered, true)?;
         self.made.insert(index, Some(program));
@@ -236,7 +245,7 @@ impl<'m> Lowering<'m> {
                 _ => None,
             })
             .collect();
-        let node = Node::new(code.code, proto, &types, &constants, &self.shelf, self.options);
+        let node = Node::new(code.code, proto, &types, &constants, (&self.shelf, self.calls > 0), self.options);
         let built = build(&node).map_err(&fault)?;
         let results = match built.work {
             Work::Known(constant) => vec![Known::Constant(constant)],

@@ -6,6 +6,7 @@ use crate::program::{Memory, Programs};
 use crate::tensor::Buffer;
 use crate::{Options, RunError, container};
 use lfmq_core::Mapped;
+use lfmq_interpreter::Bank;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ impl Module {
         let start = part.start;
         let (budget, bytes) = (Budget::new(), file.get(part).unwrap_or_default());
         let model = Model::parse(bytes, start, &budget).map_err(wire)?;
-        let mut lowering = Lowering::new(path.to_owned(), &model, file.clone(), options);
+        let mut lowering = Lowering::new(path.to_owned(), &model, file.clone(), options, Bank::ROOM);
         let mut signatures = Vec::new();
         for signature in &model.signatures {
             let of = |all: &[(&str, usize)]| all.iter().map(|(_, i)| *i).collect::<Vec<_>>();
@@ -62,7 +63,7 @@ impl Module {
                 program,
             });
         }
-        let (programs, _) = lowering.finish();
+        let (programs, _) = lowering.finish()?;
         Ok(Self { programs, signatures, path: path.to_owned() })
     }
 
@@ -85,7 +86,7 @@ impl Module {
             *place.ok_or_else(|| fault(format!("input `{name}` takes {} elements of another type", view.len)))? =
                 buffer;
         }
-        self.programs.run(function.program, &mut memory)?;
+        self.programs.run(function.program, &mut memory, &mut |_, _, _| ())?;
         let mut results = Vec::new();
         for (name, view) in function.outputs.iter().zip(&program.outputs) {
             let lost = || fault(format!("output `{name}` was not computed"));

@@ -28,8 +28,14 @@ pub(crate) struct Step {
     pub outputs: Vec<Output>,
     /// The operand that output 0 lies over.
     pub over: Option<usize>,
+    /// If output 1 are places of the greatest of each row: how many of a row.
+    pub chooses: Option<usize>,
     pub work: Doing,
 }
+
+/// Is shown what every step of a program gives: the step, which of its outputs, and the output. What programs that it
+/// calls do in between is theirs.
+pub(crate) type Look<'l> = &'l mut dyn FnMut(&Step, usize, &Buffer);
 
 /// Where an output goes and how long it is.
 pub(crate) struct Output {
@@ -108,7 +114,7 @@ impl Programs {
     ///
     /// # Errors
     /// The first node that cannot do its work.
-    pub fn run(&self, index: usize, memory: &mut Memory) -> Result<(), RunError> {
+    pub fn run(&self, index: usize, memory: &mut Memory, look: Look<'_>) -> Result<(), RunError> {
         let Some(program) = self.all.get(index) else { return Err(self.graph(LOST)) };
         for step in &program.steps {
             let done = match &step.work {
@@ -127,6 +133,11 @@ impl Programs {
                 operator: step.operator.to_owned(),
                 why,
             })?;
+            for (k, output) in step.outputs.iter().enumerate() {
+                if let Some(buffer) = memory.at(program.level, output.place) {
+                    look(step, k, buffer);
+                }
+            }
         }
         Ok(())
     }
@@ -192,7 +203,7 @@ impl Programs {
                 }
             }
             lent.iter().for_each(|(from, to)| swap((caller.level, from.place), (callee.level, to.place), memory));
-            let done = self.run(index, memory);
+            let done = self.run(index, memory, &mut |_, _, _| ());
             lent.iter().for_each(|(from, to)| swap((caller.level, from.place), (callee.level, to.place), memory));
             done?;
         }

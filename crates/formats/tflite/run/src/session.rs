@@ -2,11 +2,12 @@
 
 use crate::RunError;
 use crate::operators::{Place, View};
-use crate::program::Memory;
+use crate::program::{Look, Memory, Step};
 use crate::signatures::Entry;
 use crate::tensor::{Buffer, Class};
 use crate::tflite::Tflite;
 use lfmq_core::{ExecError, Session, SourceError, Want};
+use lfmq_interpreter::{Names, Routes, chosen};
 
 /// What hides a position in a mask of floats.
 const HIDDEN: f32 = -0.7 * f32::MAX;
@@ -19,12 +20,13 @@ pub(crate) struct TfliteSession<'o> {
     memory: Memory,
     position: usize,
     limit: usize,
+    routes: Routes,
 }
 
 impl<'o> TfliteSession<'o> {
     pub fn new(model: &'o Tflite, limit: usize) -> Self {
         let memory = Memory::new(&model.programs, model.empty_states());
-        Self { model, memory, position: 0, limit }
+        Self { model, memory, position: 0, limit, routes: Routes::default() }
     }
 
     fn admit(&self, tokens: &[u32]) -> Result<(), ExecError> {
@@ -53,17 +55,31 @@ impl<'o> TfliteSession<'o> {
         }
     }
 
+    /// Runs `tokens` one by one and shows the floats of every step; the session is spent.
+    pub fn trace(mut self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<(), ExecError> {
+        self.admit(tokens)?;
+        let (entry, mut names) = (&self.model.entries.decode, Names::default());
+        for token in tokens {
+            names.rewind();
+            let show = &mut |step: &Step, k: usize, buffer: &Buffer| {
+                let name = names.next(&step.title);
+                if let (Buffer::F32(values), Some(output)) = (buffer, step.outputs.get(k)) {
+                    seen(name, values.get(..output.len).unwrap_or_default());
+                }
+            };
+            self.run(entry, std::slice::from_ref(token), show).map_err(told)?;
+            self.position += 1;
+        }
+        Ok(())
+    }
+
     /// Runs a signature on `tokens`, padded as LiteRT-LM pads: token 0 at position 0 that sees nothing.
     fn step(&mut self, entry: &Entry, tokens: &[u32], out: Option<&mut Vec<f32>>) -> Result<(), RunError> {
-        self.fill(entry, tokens).map_err(|why| self.model.fault(why))?;
-        self.model.programs.run(entry.program, &mut self.memory)?;
-        for (state, view) in entry.states.iter().enumerate() {
-            if view.place != Place::State(state) || view.start != 0 {
-                let to = View { place: Place::State(state), start: 0, len: view.len };
-                let moved = self.model.programs.copy((0, *view), (0, to), &mut self.memory);
-                moved.map_err(|why| self.model.fault(why))?;
-            }
-        }
+        let mut choices = Vec::new();
+        self.run(entry, tokens, &mut |step, k, buffer| {
+            choices.extend(choice(step, k, buffer, (entry.tokens, tokens.len())));
+        })?;
+        self.routes.push(tokens.len(), choices);
         if let (Some(out), Some(view)) = (out, entry.logits) {
             let logits = match self.memory.at(0, view.place) {
                 Some(Buffer::F32(v)) => v.get(view.start..view.start + view.len),
@@ -72,6 +88,20 @@ impl<'o> TfliteSession<'o> {
             out.extend_from_slice(logits.ok_or_else(|| self.model.fault("logits were not computed"))?);
         }
         self.position += tokens.len();
+        Ok(())
+    }
+
+    /// Runs a signature and brings the states to where the next run reads them.
+    fn run(&mut self, entry: &Entry, tokens: &[u32], look: Look<'_>) -> Result<(), RunError> {
+        self.fill(entry, tokens).map_err(|why| self.model.fault(why))?;
+        self.model.programs.run(entry.program, &mut self.memory, look)?;
+        for (state, view) in entry.states.iter().enumerate() {
+            if view.place != Place::State(state) || view.start != 0 {
+                let to = View { place: Place::State(state), start: 0, len: view.len };
+                let moved = self.model.programs.copy((0, *view), (0, to), &mut self.memory);
+                moved.map_err(|why| self.model.fault(why))?;
+            }
+        }
         Ok(())
     }
 
@@ -113,9 +143,20 @@ impl<'o> TfliteSession<'o> {
     }
 }
 
+/// What a step chose for the first `wanted` of `tokens`: the places that a TOPK_V2 found in each row of scores, a row a
+/// token. That is what a router is in any graph.
+fn choice(step: &Step, k: usize, buffer: &Buffer, (tokens, wanted): (usize, usize)) -> Option<Vec<Vec<u16>>> {
+    let (1, Some(each), Buffer::I32(places), Some(output)) = (k, step.chooses, buffer, step.outputs.get(1)) else {
+        return None;
+    };
+    let places = places.get(..output.len).filter(|places| places.len() == each * tokens)?;
+    chosen(places.iter().take(each * wanted).map(|place| i64::from(*place)), each)
+}
+
 impl Session for TfliteSession<'_> {
     fn feed(&mut self, tokens: &[u32], want: Want, out: &mut Vec<f32>) -> Result<(), ExecError> {
         self.admit(tokens)?;
+        self.routes.clear();
         let first = match want {
             Want::Nothing => tokens.len(),
             Want::Last => tokens.len().saturating_sub(1),
@@ -143,7 +184,12 @@ impl Session for TfliteSession<'_> {
 
     fn reset(&mut self) {
         self.memory.states = self.model.empty_states();
+        self.routes.clear();
         self.position = 0;
+    }
+
+    fn routes(&self) -> &[Vec<Vec<u16>>] {
+        self.routes.layers()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where each value of a program lies, and for how long: the memory is planned once, when the file is opened.
 
 use crate::draft::{Draft, Draw, Lowered, Root, Value};
-use crate::operators::{Place, View};
+use crate::operators::{Hint, Place, View};
 use crate::program::{CLASSES, Doing, Output, Program, Step};
 use crate::tensor::{Class, Why};
 use std::collections::HashMap;
@@ -63,7 +63,9 @@ pub(crate) fn place(lowered: Lowered, called: bool) -> Result<Program, Why> {
                 slots.release(*root);
             }
         }
-        steps.push(Step { title: draft.title, operator: draft.operator, views, outputs, over, work: draft.work });
+        let chooses = if let Some(Hint::Choice(k)) = draft.hint { Some(k) } else { None };
+        let (title, operator, work) = (draft.title, draft.operator, draft.work);
+        steps.push(Step { title, operator, views, outputs, over, chooses, work });
     }
     let room: usize = slots.room.values().sum();
     if room > ROOM {

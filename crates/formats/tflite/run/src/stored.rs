@@ -28,11 +28,36 @@ pub(crate) enum Scaling {
         zeros: Arc<Vec<i64>>,
         axis: usize,
     },
-    /// Scales `[rows, cols / block]` of binary16.
+    /// Scales `[rows, cols / block]`.
     Blocks {
-        scales: Arc<Vec<f32>>,
+        scales: Halves,
         block: usize,
     },
+}
+
+/// Numbers of binary16, where the file has them: there is one for every few weights.
+#[derive(Clone)]
+pub(crate) struct Halves {
+    file: Arc<Mapped>,
+    bytes: Range<usize>,
+}
+
+impl Halves {
+    fn all(&self) -> impl Iterator<Item = f32> {
+        let bytes = self.file.get(self.bytes.clone()).unwrap_or_default();
+        bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32())
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() / 2
+    }
+
+    /// Number `i`; 0 past the end.
+    pub fn at(&self, i: usize) -> f32 {
+        let start = self.bytes.start + 2 * i;
+        let bytes = self.file.get(start..start + 2).filter(|_| i < self.len());
+        bytes.and_then(|b| b.first_chunk()).map_or(0.0, |b| f16::from_le_bytes(*b).to_f32())
+    }
 }
 
 /// Where a tensor's bytes are: two tensors with one place are one set of weights.
@@ -168,7 +193,7 @@ impl Stored {
             Scaling::Blocks { scales, block } => {
                 let per_row = codes.len() / block;
                 cells.enumerate().for_each(|(i, (o, q))| {
-                    *o = at_or(scales, row * per_row + i / block, 0.0) * f32::from(*q);
+                    *o = scales.at(row * per_row + i / block) * f32::from(*q);
                 });
             }
         }
@@ -219,7 +244,7 @@ fn affine(shape: &[usize], scales: &[u8], zeros: &[u8], axis: i32) -> Result<Sca
     if scales.len() > 1 && shape.get(axis) != Some(&scales.len()) {
         return Err(format!("{} scales along dimension {axis} of {shape:?}", scales.len()));
     }
-    checked(&scales)?;
+    scales.iter().copied().try_for_each(sound)?;
     if zeros.iter().all(|z| *z == 0) {
         zeros = Vec::new();
     } else if zeros.iter().any(|z| !(-255..=255).contains(z)) {
@@ -241,16 +266,16 @@ fn blocks(kind: Kind, shape: &[usize], zeros: i32, block: i32, scales: Stored) -
     if scales.kind != Kind::F16 || scales.len() != count / block {
         return Err(format!("{} {:?} as scales of {} blocks", scales.len(), scales.kind, count / block));
     }
-    let halves = scales.bytes().as_chunks().0;
-    let scales: Vec<f32> = halves.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect();
-    checked(&scales)?;
-    Ok(Scaling::Blocks { scales: Arc::new(scales), block })
+    let scales = Halves { file: scales.file, bytes: scales.bytes };
+    scales.all().try_for_each(sound)?;
+    Ok(Scaling::Blocks { scales, block })
 }
 
-/// XNNPACK refuses the whole model for such a scale.
-fn checked(scales: &[f32]) -> Result<(), Why> {
-    match scales.iter().find(|s| !s.is_normal() || **s < 0.0) {
-        Some(scale) => Err(format!("a scale of {scale}, which the runtime refuses")),
-        None => Ok(()),
+/// XNNPACK refuses the whole model for a scale that is not.
+fn sound(scale: f32) -> Result<(), Why> {
+    if scale.is_normal() && scale > 0.0 {
+        Ok(())
+    } else {
+        Err(format!("a scale of {scale}, which the runtime refuses"))
     }
 }

@@ -10,6 +10,7 @@ use crate::stored::Stored;
 use crate::tensor::{Buffer, Class};
 use crate::weights::Stock;
 use lfmq_core::{Activation, Executor, Facts, Fault, Mapped, Session, Weights};
+use lfmq_interpreter::Bank;
 use lfmq_kernels::Kernels;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub struct Options {
     pub kernels: &'static Kernels,
 }
 
-/// An opened TFLite model: all operators known, all weights laid out. One signature must turn one of `tokens` at
+/// An opened TFLite model: all operators known, all weights laid out that every run uses. One signature must turn one of `tokens` at
 /// `input_pos` under a `mask` into `logits`; every further input comes back as an output of its name. Signatures
 /// of more tokens are used where no logits are wanted.
 pub struct Tflite {
@@ -42,6 +43,15 @@ impl Tflite {
     /// # Errors
     /// See [`RunError`]; the file and the tensor or node are named.
     pub fn open(path: &Path, options: Options) -> Result<Self, RunError> {
+        Self::open_within(path, options, Bank::ROOM)
+    }
+
+    /// The same with other room than 2 GiB for the weights of subgraphs that not every run calls, as those of experts are.
+    /// What is more stays in its file, and is laid out when it is used. Changes no result.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: &Path, options: Options, room: u64) -> Result<Self, RunError> {
         let file = Mapped::open(path).map_err(|source| RunError::Open { path: path.to_owned(), source })?;
         let file = Arc::new(file);
         let wire = |fault: WireFault| RunError::Wire { path: path.to_owned(), at: fault.at, why: fault.why };
@@ -52,9 +62,9 @@ impl Tflite {
         let budget = Budget::new();
         let model = Model::parse(bytes, start, &budget);
         let model = model.map_err(|fault| wire(WireFault { at: fault.at + start, ..fault }))?;
-        let mut lowering = Lowering::new(path.to_owned(), &model, file.clone(), options);
+        let mut lowering = Lowering::new(path.to_owned(), &model, file.clone(), options, room);
         let entries = entries(&model, &mut lowering)?;
-        let (programs, used) = lowering.finish();
+        let (programs, used) = lowering.finish()?;
         let facts = facts(&entries, &used, container.as_ref(), &file, options);
         Ok(Self { programs, entries, facts, stock: Stock::new(used), file, container })
     }
@@ -114,6 +124,11 @@ impl Executor for Tflite {
 
     fn weights(&self) -> Option<&dyn Weights> {
         Some(&self.stock)
+    }
+
+    fn trace(&self, tokens: &[u32], seen: &mut dyn FnMut(&str, &[f32])) -> Result<bool, Fault> {
+        TfliteSession::new(self, tokens.len().min(self.facts.context)).trace(tokens, seen)?;
+        Ok(true)
     }
 
     fn session(&self, positions: usize) -> Result<Box<dyn Session + '_>, Fault> {

@@ -1,40 +1,19 @@
-//! Weights of products, laid out once however many subgraphs and nodes use them.
+//! Weights of products as the kernels read them.
 
-use crate::stored::{Place, Scaling, Stored};
+use crate::shelf::How;
+use crate::stored::{Scaling, Stored};
 use crate::tensor::{Acts, Kind, Why};
 use lfmq_core::{Fault, StoredTensor, Weights};
 use lfmq_kernels::{ActsRow, Coding, Factors, Kernels, RowSums, STRIP, StripsRow, pack_codes, pack_values};
 use lfmq_ops::{by_panels, by_tiles, with_scratch};
 use rayon::prelude::*;
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Weights by their place in the file and their width.
-#[derive(Default)]
-pub(crate) struct Shelf(Mutex<HashMap<(Place, usize), Arc<Matrix>>>);
-
-impl Shelf {
-    /// The matrix of `tensor`.
-    ///
-    /// # Errors
-    /// When it is of a form that no product takes.
-    pub fn matrix(&self, tensor: &Stored) -> Result<Arc<Matrix>, Why> {
-        let (_, cols) = tensor.matrix();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(matrix) = known.get(&(tensor.place(), cols)) {
-            return Ok(matrix.clone());
-        }
-        let matrix = Arc::new(Matrix::new(tensor)?);
-        known.insert((tensor.place(), cols), matrix.clone());
-        Ok(matrix)
-    }
-}
+use std::sync::Arc;
 
 /// A matrix `[rows, cols]` that multiplies activations: `out = x · Wᵀ`.
 pub(crate) struct Matrix {
-    pub rows: usize,
-    pub cols: usize,
+    rows: usize,
+    cols: usize,
     form: Form,
 }
 
@@ -42,8 +21,6 @@ enum Form {
     F32(Vec<f32>),
     F16(Vec<u16>),
     Strips(Strips),
-    /// Integers in groups that the kernels do not have, as the numbers they stand for.
-    Widened(Vec<f32>),
 }
 
 /// Integer codes in strips, rows padded with zeros to whole chunks of 32 columns.
@@ -72,36 +49,21 @@ fn bf16(scale: f32) -> f32 {
 }
 
 impl Matrix {
-    fn new(tensor: &Stored) -> Result<Self, Why> {
+    /// `tensor` laid out as [`How::of`] it says.
+    pub fn new(tensor: &Stored, how: How) -> Result<Self, Why> {
         let (rows, cols) = tensor.matrix();
-        let form = match (tensor.kind, &tensor.scaling) {
-            (Kind::F32, _) => Form::F32(widened(tensor)?),
-            (Kind::F16, _) => Form::F16(tensor.bytes().as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect()),
-            (Kind::I8 | Kind::I4 | Kind::I2, Scaling::Affine { scales, zeros, axis }) => {
-                let by_row = scales.len() == 1 || (*axis == 0 && scales.len() == rows);
-                if !zeros.is_empty() {
-                    return Err("zero points of weights are not supported".into());
-                }
-                if !by_row {
-                    return Err(format!("{} scales along dimension {axis}", scales.len()));
-                }
-                let scale = |row: usize, _| scales.get(row).or(scales.first()).copied().unwrap_or(0.0);
-                strips(tensor, None, scale)?
+        let form = match (how, &tensor.scaling) {
+            (How::F16, _) => Form::F16(tensor.bytes().as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)).collect()),
+            (How::Strips(None), Scaling::Affine { scales, .. }) => {
+                strips(tensor, None, |row, _| scales.get(row).or(scales.first()).copied().unwrap_or(0.0))?
             }
-            (Kind::I8 | Kind::I4 | Kind::I2, Scaling::Blocks { scales, block }) if block.is_multiple_of(32) => {
+            (How::Strips(Some(block)), Scaling::Blocks { scales, .. }) => {
                 let per_row = cols / block;
-                let scale = |row: usize, b: usize| bf16(scales.get(row * per_row + b).copied().unwrap_or(0.0));
-                strips(tensor, Some(*block), scale)?
+                strips(tensor, Some(block), |row, b| bf16(scales.at(row * per_row + b)))?
             }
-            (Kind::I8 | Kind::I4 | Kind::I2, Scaling::Blocks { .. }) => Form::Widened(widened(tensor)?),
-            (kind, _) => return Err(format!("weights of {kind:?} without scales")),
+            _ => Form::F32(widened(tensor)?),
         };
         Ok(Self { rows, cols, form })
-    }
-
-    /// Whether the weights are integers.
-    pub fn rounded(&self) -> bool {
-        matches!(self.form, Form::Strips(_) | Form::Widened(_))
     }
 
     /// Fills `out [n, rows]` with the products of `x [n, cols]`, in f32.
@@ -109,7 +71,7 @@ impl Matrix {
         let (rows, cols) = (self.rows, self.cols);
         let n = x.len().checked_div(cols).unwrap_or(0);
         let strips = match &self.form {
-            Form::F32(w) | Form::Widened(w) => {
+            Form::F32(w) => {
                 return by_tiles(n, rows, out, |tokens, rows, part, ldo| {
                     let of = |r: Range<usize>| r.start * cols..r.end * cols;
                     let (x, w) = x.get(of(tokens)).zip(w.get(of(rows))).ok_or("rows outside the weights")?;
@@ -215,9 +177,6 @@ fn spread(x: &[f32], cols: usize, width: usize) -> Vec<f32> {
 fn strips(tensor: &Stored, block: Option<usize>, scale: impl Fn(usize, usize) -> f32 + Sync) -> Result<Form, Why> {
     let (rows, cols) = tensor.matrix();
     let width = cols.next_multiple_of(32).max(32);
-    if width > StripsRow::WIDEST {
-        return Ok(Form::Widened(widened(tensor)?));
-    }
     let (group, padded) = (block.unwrap_or(width), rows.next_multiple_of(STRIP));
     let coding = if tensor.kind == Kind::I4 { Coding::Four { offset: 8 } } else { Coding::Byte };
     let (bytes, groups) = (width / 32 * coding.chunk_bytes(), width / group);

@@ -63,6 +63,44 @@ fn quantized_graphs_give_the_logits_of_their_weights() {
     }
 }
 
+/// Weights of experts that do not fit are laid out when tokens come, over and over: nothing else changes. Routers show what
+/// they chose, prompts included.
+#[test]
+fn a_mixture_in_no_room_gives_the_same_bits_and_shows_its_routes() {
+    let checkpoint = Checkpoint::open(&fixtures().join("lfm2-tiny-moe")).unwrap();
+    for recipe in RECIPES {
+        let rounded = Rounded::new(&checkpoint, recipe);
+        let folder = tempfile::tempdir().unwrap();
+        rounded.export(small(), folder.path());
+        let path = folder.path().join("x.tflite");
+        let ids = ids(20);
+        for activation in [Activation::F32, Activation::Runtime] {
+            let options = Options { activation, kernels: Kernels::best() };
+            let [ample, none] = [u64::MAX, 0].map(|room| {
+                let model = Tflite::open_within(&path, options, room).unwrap_or_else(|e| panic!("{e}"));
+                let mut session = model.session(20).unwrap();
+                let mut out = Vec::new();
+                session.feed(&ids, Want::From(17), &mut out).unwrap();
+                (out, session.routes().to_vec())
+            });
+            assert!(ample == none && ample.0.len() == 3 * 2048, "{recipe} {activation:?}");
+            if activation == Activation::F32 {
+                let reference = Reference::open(&rounded, Kernels::best()).unwrap();
+                let mut session = reference.session(20).unwrap();
+                session.feed(&ids, Want::Nothing, &mut Vec::new()).unwrap();
+                let (ours, theirs) = (none.1, session.routes());
+                assert_eq!((ours.len(), theirs.len()), (3, 3), "{recipe}");
+                for (ours, theirs) in ours.iter().zip(theirs) {
+                    let same = ours.iter().zip(theirs).filter(|(a, b)| a == b).count();
+                    // The last layer of a prompt is not computed. A router at a tie may go the other way once.
+                    let shown = ours.iter().filter(|set| !set.is_empty()).count();
+                    assert!(ours.len() == 20 && shown >= 3 && same + 1 >= shown, "{recipe}: {same} of {shown}");
+                }
+            }
+        }
+    }
+}
+
 /// One value on the border between two codes may fall on the other side and change all that follows; then it is the
 /// distance of the distributions and the likeliest tokens that tell. Without integers it is each logit.
 #[test]

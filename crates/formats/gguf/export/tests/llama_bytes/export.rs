@@ -2,39 +2,15 @@
 
 use crate::cases::Case;
 use lfmq_checkpoint::Checkpoint;
-use lfmq_core::{ExportJob, ExportPlan, Exporter, Fault, PlannedFile, Silent, Sink};
+use lfmq_core::{ExportJob, ExportPlan, Exporter, Fault, Silent, Sink};
 use lfmq_gguf_export::GgufExporter;
 use lfmq_quant::{Importance, Recipe, quantize};
 use lfmq_testkit::kit::{self, Kind};
+use lfmq_testkit::sink::Counting;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Mutex;
-
-/// Files in memory.
-pub struct Memory(Vec<Mutex<Vec<u8>>>);
-
-impl Memory {
-    /// Bytes that are never written stay conspicuous.
-    pub fn of(files: &[PlannedFile]) -> Self {
-        Self(files.iter().map(|f| Mutex::new(vec![0xaa; f.bytes as usize])).collect())
-    }
-
-    pub fn into_files(self) -> Vec<Vec<u8>> {
-        self.0.into_iter().map(|file| file.into_inner().unwrap()).collect()
-    }
-}
-
-impl Sink for Memory {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0[file].lock().unwrap();
-        let at = offset as usize;
-        file[at..at + bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-}
 
 /// Checkpoints, each made once.
 pub struct Bench {
@@ -67,13 +43,13 @@ impl Bench {
         let stem = Path::new(&case.path).file_stem().unwrap().to_str().unwrap();
         let exporter = GgufExporter { options: case.options.clone() };
         let export = exporter.plan(&ExportJob { source: &*source, plan: &plan, stem })?;
-        let memory = Memory::of(export.files());
+        let memory = Counting::of(&*export);
         export.write_frame(&memory)?;
         let outputs: [(&dyn ExportPlan, &dyn Sink); 1] = [(&*export, &memory)];
         let (done, finished) = (|_| false, |_| Ok(()));
         quantize(&*source, &plan, importance.as_ref(), &outputs, &done, &finished, 1 << 28, &Silent)?;
         let folder = case.path.split('/').next().unwrap();
         let names = export.files().iter().map(|f| format!("{folder}/{}", f.name));
-        Ok(names.zip(memory.into_files()).collect())
+        Ok(names.zip(memory.once()).collect())
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{form, ops, rows};
 use lfmq_gguf_wire::GgmlType;
+use lfmq_kernels::{Arena, Kernels};
 use sha2::{Digest, Sha256};
 
 /// Type, first 12 hex digits of the SHA-256 of the blocks and of the values as little-endian f32.
@@ -57,14 +58,21 @@ fn kernels_widen_to_the_same_values() {
     for (ty, ..) in ANSWERS {
         let Some(form) = form(ty) else { continue };
         let expected = rows(ty, &blocks(ty)).into_f32();
-        for kernels in lfmq_kernels::Kernels::available() {
+        for kernels in Kernels::available() {
             let read = |rows: std::ops::Range<usize>| {
                 let all = blocks(ty);
                 let per_row = all.len() / 32;
                 let part = &all[rows.start * per_row..rows.end * per_row];
                 Ok::<_, ops::OpsError>(super::rows(ty, part).into_blocks(rows.len(), 256))
             };
-            let linear = ops::BlockLinear::read(32, 256, form, lfmq_core::Activation::Runtime, kernels, read);
+            let linear = ops::BlockLinear::read(
+                (32, 256),
+                form,
+                lfmq_core::Activation::Runtime,
+                kernels,
+                &Arena::default(),
+                read,
+            );
             let mut widened = vec![0.0_f32; 32 * 256];
             linear.unwrap().widen(0..32, &mut widened);
             let same = expected.iter().zip(&widened).all(|(a, b)| a.to_bits() == b.to_bits());

@@ -95,13 +95,13 @@ impl Lower<'_> {
         let counts = m.add(Node::standard("ReduceSum", &[&hits, &first]).int("keepdims", 0));
         let parts = m.add_counted(&Node::standard("Split", &[&sorted, &counts]).int("axis", 0), moe.experts);
         let mut outputs = Vec::new();
-        for (part, e) in parts.iter().zip(0u16..) {
-            let gate = self.linear(part, TensorId::layer(layer, R::ExpertGate(e)))?;
-            let up = self.linear(part, TensorId::layer(layer, R::ExpertUp(e)))?;
+        for (part, expert) in parts.iter().zip(self.banks.layer(layer)?.experts()) {
+            let gate = self.linear(part, expert.gate)?;
+            let up = self.linear(part, expert.up)?;
             // x sigmoid(x) in one node.
             let silu = self.model.add(Node::microsoft("QuickGelu", &[&gate]).float("alpha", 1.0));
             let inner = self.model.op("Mul", &[&silu, &up]);
-            outputs.push(self.linear(&inner, TensorId::layer(layer, R::ExpertDown(e)))?);
+            outputs.push(self.linear(&inner, expert.down)?);
         }
         let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
         let joined = self.model.add(Node::standard("Concat", &outputs).int("axis", 0));

@@ -14,6 +14,7 @@ use crate::options::{Float, OnnxOptions};
 use crate::store::Store;
 use lfmq_core::{ExportJob, TensorId};
 use lfmq_graph::{Graph, Op, StateKind, ValueId};
+use lfmq_moe::Banks;
 use std::collections::HashMap;
 use weights::Weights;
 
@@ -32,6 +33,7 @@ pub(crate) fn lower(job: &ExportJob<'_>, options: &OnnxOptions) -> Result<Lowere
         options,
         model: Model::default(),
         weights,
+        banks: Banks::of(job)?,
         values: Vec::new(),
         rows: HashMap::new(),
         attention: None,
@@ -55,6 +57,7 @@ struct Lower<'a> {
     options: &'a OnnxOptions,
     model: Model,
     weights: Weights<'a>,
+    banks: Banks,
     /// By node.
     values: Vec<Said>,
     /// Values already turned into bytes with one scale a row.

@@ -2,22 +2,21 @@
 
 use super::Lower;
 use super::experts::Routes;
-use super::weights::Weight;
 use crate::OnnxExportError;
 use crate::grids::Form;
 use crate::model::{Node, Type};
 use crate::options::MinOrt;
 use crate::pack::Pack;
-use crate::store::{Piece, Place};
-use lfmq_core::{MoeSpec, TensorId, TensorRole as R, WriteError, stack_name};
+use lfmq_core::{MoeSpec, WriteError, stack_name};
+use lfmq_moe::{Part, Stack};
 
 /// The score of an expert that is not chosen, far below the logarithm of any share.
 const NEVER: f32 = -1e4;
 /// Least share whose logarithm is taken.
 const LEAST: f32 = 1e-30;
 
-/// Codes and scales of a stack, by name.
-struct Stack {
+/// A stack as the operator takes it: its codes and scales, by name.
+struct Operand {
     codes: String,
     scales: String,
     bits: u8,
@@ -34,8 +33,9 @@ impl Lower<'_> {
         layer: u16,
         moe: &MoeSpec,
     ) -> Result<String, OnnxExportError> {
-        let first = self.stack(layer, moe.experts, &[R::ExpertGate, R::ExpertUp])?;
-        let second = self.stack(layer, moe.experts, &[R::ExpertDown])?;
+        let bank = self.banks.layer(layer)?;
+        let (first, second) = (bank.gate_up()?, bank.stack(Part::Down));
+        let (first, second) = (self.stack(&first)?, self.stack(&second)?);
         if (first.bits, first.group) != (second.bits, second.group) {
             let (name, why) = (format!("layer {layer} experts"), "QMoE takes gate, up and down on one grid".to_owned());
             return Err(OnnxExportError::Grid { tensor: name, why });
@@ -87,60 +87,26 @@ impl Lower<'_> {
         self.lowered(total)
     }
 
-    /// The experts of a layer one after another; the rows of `roles` alternate.
-    fn stack(&mut self, layer: u16, experts: usize, roles: &[fn(u16) -> R]) -> Result<Stack, OnnxExportError> {
-        let mut members = Vec::new();
-        for e in (0u16..).take(experts) {
-            for role in roles {
-                members.push(self.weights.get(TensorId::layer(layer, role(e)))?);
-            }
-        }
-        let missing = || WriteError::Plan { expected: format!("experts of layer {layer}"), found: "none".into() };
-        let first = *members.first().ok_or_else(missing)?;
-        let refuse = |w: &Weight<'_>, why: &str| {
-            Err(OnnxExportError::Grid { tensor: w.name.to_owned(), why: format!("QMoE {why}") })
-        };
+    /// Codes and scales of a stack.
+    fn stack(&mut self, stack: &Stack) -> Result<Operand, OnnxExportError> {
+        let weights = stack.members().map(|m| self.weights.at(m.index)).collect::<Result<Vec<_>, _>>()?;
+        let missing = || WriteError::Plan { expected: "experts".to_owned(), found: "none".to_owned() };
+        let first = *weights.first().ok_or_else(missing)?;
         let Form::Blocks { bits, group, shift, zeros: false } = first.form else {
-            return refuse(&first, "holds symmetric groups only; the nearest it holds is int4-g32");
+            let why = "QMoE holds symmetric groups only; the nearest it holds is int4-g32".to_owned();
+            return Err(OnnxExportError::Grid { tensor: first.name.to_owned(), why });
         };
-        if let Some(other) = members.iter().find(|w| w.form != first.form) {
-            return refuse(other, "takes all experts of a layer on one grid");
-        }
-        let half = self.half();
+        let (half, float) = (self.half(), self.float());
         // Readers tell the members apart by it.
-        let name = stack_name(&members.iter().map(|w| w.name).collect::<Vec<_>>());
+        let name = stack_name(&weights.iter().map(|w| w.name).collect::<Vec<_>>());
         let (wide, groups) = (first.cols * usize::from(bits) / 8, first.groups());
-        let codes = self.interleave(&members, roles.len(), &name, Pack::Codes { bits, shift }, wide)?;
         let size = if half { 2 } else { 4 };
-        let scales = self.interleave(&members, roles.len(), &name, Pack::Scales { half }, groups * size)?;
-        let rows = first.rows * roles.len();
-        let float = self.float();
+        let [experts, rows, _] = stack.shape();
+        let codes = self.weights.stacked(&name, stack, Pack::Codes { bits, shift }, wide)?;
+        let scales = self.weights.stacked(&name, stack, Pack::Scales { half }, groups * size)?;
         let model = &mut self.model;
         let codes = self.weights.name(model, format!("{name}.codes"), Type::U8, &[experts, rows, wide], codes);
         let scales = self.weights.name(model, format!("{name}.scales"), float, &[experts, rows, groups], scales);
-        Ok(Stack { codes, scales, bits, group })
-    }
-
-    /// One place for all members, each `among` of them row by row in turn.
-    fn interleave(
-        &mut self,
-        members: &[Weight<'_>],
-        among: usize,
-        name: &str,
-        pack: Pack,
-        row: usize,
-    ) -> Result<Place, OnnxExportError> {
-        let (row_bytes, among) = (row as u64, among as u64);
-        let rows: u64 = members.iter().map(|w| w.rows as u64).sum();
-        let place = self.weights.store.take(name, rows * row_bytes)?;
-        let mut offset = place.offset;
-        for (n, w) in (0u64..).zip(members) {
-            let piece = Piece { pack, file: place.file, offset, row_bytes, stride: among * row_bytes };
-            self.weights.store.assign(w.index, piece);
-            // The next role begins a row later; the next expert after all rows of this one.
-            let last = n % among + 1 == among;
-            offset += if last { row_bytes * (among * w.rows as u64 - (among - 1)) } else { row_bytes };
-        }
-        Ok(place)
+        Ok(Operand { codes, scales, bits, group })
     }
 }

@@ -8,6 +8,7 @@ use crate::pack::Pack;
 use crate::store::{Piece, Place, Store};
 use crate::{OnnxExportError, flavour};
 use lfmq_core::{ExportJob, QuantPlan, SourceTensor, TensorId, WriteError};
+use lfmq_moe::Stack;
 use std::collections::{HashMap, HashSet};
 
 /// One tensor of the checkpoint.
@@ -58,11 +59,16 @@ impl<'a> Weights<'a> {
 
     pub(super) fn get(&self, id: TensorId) -> Result<Weight<'a>, OnnxExportError> {
         let missing = || WriteError::Plan { expected: format!("a tensor {id}"), found: "none".to_owned() };
-        let index = *self.index.get(&id).ok_or_else(missing)?;
+        self.at(*self.index.get(&id).ok_or_else(missing)?)
+    }
+
+    /// Tensor `index` of the checkpoint.
+    pub(super) fn at(&self, index: usize) -> Result<Weight<'a>, OnnxExportError> {
+        let missing = || WriteError::Plan { expected: format!("a tensor {index}"), found: "none".to_owned() };
         let tensor = self.tensors.get(index).ok_or_else(missing)?;
         let grid = &self.plan.tensors.get(index).ok_or_else(missing)?.grid;
         let refuse = |why| OnnxExportError::Grid { tensor: tensor.name.clone(), why };
-        let form = form(grid, id.role, self.options.float).map_err(refuse)?;
+        let form = form(grid, tensor.id.role, self.options.float).map_err(refuse)?;
         match form {
             Form::Blocks { group, .. } if !tensor.cols.is_multiple_of(group) => {
                 let cols = tensor.cols;
@@ -82,6 +88,25 @@ impl<'a> Weights<'a> {
         let Place { file, offset, .. } = place;
         self.store.assign(w.index, Piece { pack, file, offset, row_bytes, stride: row_bytes });
         self.places.insert((w.index, part), place);
+        Ok(place)
+    }
+
+    /// The place of one part of all members of a stack, rows of `row` bytes.
+    pub(super) fn stacked(
+        &mut self,
+        name: &str,
+        stack: &Stack,
+        pack: Pack,
+        row: usize,
+    ) -> Result<Place, OnnxExportError> {
+        let row_bytes = row as u64;
+        let [experts, rows, _] = stack.shape();
+        let place = self.store.take(name, (experts * rows) as u64 * row_bytes)?;
+        for member in stack.members() {
+            let offset = place.offset + member.first as u64 * row_bytes;
+            let piece = Piece { pack, file: place.file, offset, row_bytes, stride: member.stride as u64 * row_bytes };
+            self.store.assign(member.index, piece);
+        }
         Ok(place)
     }
 

@@ -10,21 +10,11 @@ use lfmq_onnx_export::{OnnxExporter, OnnxOptions};
 use lfmq_quant::{Recipe, dequantize, scheme};
 use lfmq_reference::Reference;
 use lfmq_testkit::golden::Golden;
+use lfmq_testkit::sink::Folder;
 use serde_json::json;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// Files of a folder.
-struct Folder(Vec<File>);
-
-impl Sink for Folder {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0[file].write_all_at(bytes, offset)
-    }
-}
 
 /// A checkpoint with the values that a plan gives it.
 struct Rounded<'a> {
@@ -159,14 +149,7 @@ impl Case {
     fn export(&self, source: &Checkpoint, plan: &QuantPlan, folder: &Path) -> String {
         let exporter = OnnxExporter { options: self.options.clone() };
         let export = exporter.plan(&ExportJob { source, plan, stem: "x" }).unwrap();
-        let open = |name: &str, bytes| {
-            let path = folder.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let file = File::create(path).unwrap();
-            file.set_len(bytes).unwrap();
-            file
-        };
-        let sink = Folder(export.files().iter().map(|f| open(&f.name, f.bytes)).collect());
+        let sink = Folder::of(&*export, folder).unwrap();
         export.write_frame(&sink).unwrap();
         let outputs: [(&dyn lfmq_core::ExportPlan, &dyn Sink); 1] = [(&*export, &sink)];
         lfmq_quant::quantize(source, plan, None, &outputs, &|_| false, &|_| Ok(()), 1 << 26, &Silent).unwrap();

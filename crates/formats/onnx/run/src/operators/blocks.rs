@@ -53,6 +53,12 @@ impl Form {
         (self.blocks() * self.bits as usize).div_ceil(8)
     }
 
+    /// Bytes of a matrix once it is laid out, scales and perhaps minima included.
+    pub fn laid_out(&self, minima: bool) -> usize {
+        let units = self.rows * self.blocks() * self.block.div_ceil(UNIT);
+        units.saturating_mul(if self.bits == 8 { UNIT } else { UNIT / 2 } + if minima { 8 } else { 4 })
+    }
+
     /// The code of a weight that is 0 under no zero point.
     fn middle(&self) -> i32 {
         1 << (self.bits - 1)
@@ -170,14 +176,6 @@ impl BlockWeights {
             mins = Vec::new();
         }
         Self { form, slot, coding, codes, scales, mins }
-    }
-
-    pub fn rows(&self) -> usize {
-        self.form.rows
-    }
-
-    pub fn cols(&self) -> usize {
-        self.form.cols
     }
 
     fn width(&self) -> usize {

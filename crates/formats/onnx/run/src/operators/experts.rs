@@ -1,13 +1,14 @@
 //! `com.microsoft` QMoE: routing and quantized experts in one node.
 
 use super::blocks::{BlockWeights, Form};
-use super::matmul_nbits::{bytes, lay_out, note_weights, stored_rows};
+use super::matmul_nbits::{lay_out, note_weights, stored_rows};
 use super::node::{Const, Context, Inputs, Node, Run, one};
 use crate::held::{Held, common_name};
-use crate::tensor::{Data, Tensor, Why};
+use crate::stored::Stored;
+use crate::tensor::{Kind, Tensor, Why};
 use lfmq_core::{Activation, stack_members};
+use lfmq_interpreter::Laid;
 use lfmq_kernels::Kernels;
-use std::sync::Arc;
 
 /// How a token's gate and up become what enters the second product.
 #[derive(Clone, Copy)]
@@ -25,14 +26,19 @@ struct Experts {
     swiglu: Swiglu,
     /// Activations become 8-bit codes in front of every product.
     rounded: bool,
+    /// Columns of the first product and of the second.
+    widths: [usize; 2],
     experts: Vec<Expert>,
 }
 
-struct Expert {
-    first: BlockWeights,
-    first_bias: Vec<f32>,
-    second: BlockWeights,
-    second_bias: Vec<f32>,
+/// Both products of an expert.
+type Expert = [Laid<Half>; 2];
+
+/// One product of an expert.
+struct Half {
+    weights: BlockWeights,
+    /// Empty without one.
+    bias: Vec<f32>,
 }
 
 pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
@@ -54,12 +60,16 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     };
     let level = node.int("accuracy_level", 0)?;
     let rounded = node.options.activation == Activation::Runtime && (level == 4 || bits == 8);
+    // Those that no token is sent to have nothing to do.
+    node.idles = true;
+    let ([first, second], experts) = experts(node, bits)?;
     let op = Experts {
         k: node.size("k", Some(1))?,
         normalize: node.int("normalize_routing_weights", 0)? != 0,
         swiglu,
         rounded,
-        experts: experts(node, bits)?,
+        widths: [first.cols, second.cols],
+        experts,
     };
     for i in [2, 3, 4, 5, 6, 7, 11, 12] {
         node.consume(i);
@@ -67,48 +77,54 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     one(move |inputs, context| op.run(&inputs, context))
 }
 
-/// Cuts the stacks into experts and lays each out.
-fn experts(node: &mut Node<'_>, bits: usize) -> Result<Vec<Expert>, Why> {
-    let block = node.size("block_size", Some(0))?;
-    let mut stacks = Vec::new();
-    for (codes, bias, zeros) in [(2, 4, 11), (5, 7, 12)] {
-        let shape = node.must_be_constant(codes)?.shape().to_vec();
-        let [e, rows, packed] = *shape else { return Err(format!("experts of shape {shape:?}")) };
-        let cols = packed.saturating_mul(8) / bits.max(1);
-        let form = Form::new(rows, cols, bits, if block == 0 { cols } else { block })?;
-        hold(node, (e, form), [codes, codes + 1, zeros])?;
-        note_weights(node, e.saturating_mul(rows).saturating_mul(cols) as u64, codes, &[codes + 1, zeros]);
-        let load = |i: usize| node.constant(i).map(Const::load);
-        let scales = load(codes + 1).ok_or("no scales")?;
-        let (zeros, bias) = (load(zeros), load(bias));
-        let stack = load(codes).ok_or("no experts")?;
-        let weights = (0..e)
-            .map(|i| {
-                let part = |t: &Tensor| slice(t, i, e);
-                let zeros = zeros.as_ref().map(part).transpose()?;
-                let weights = lay_out(form, bytes(&part(&stack)?)?, &part(&scales)?, zeros.as_ref())?;
-                let bias = bias.as_ref().map(part).transpose()?.map_or(Ok(Vec::new()), Tensor::into_floats)?;
-                if !bias.is_empty() && bias.len() != rows {
-                    return Err(format!("a bias of {} for {rows} outputs", bias.len()));
-                }
-                Ok((weights, bias))
-            })
-            .collect::<Result<Vec<_>, Why>>()?;
-        stacks.push(weights);
-    }
-    let (second, first) = (stacks.pop().unwrap_or_default(), stacks.pop().unwrap_or_default());
+/// Cuts both stacks into experts; also tells what a matrix of each is.
+fn experts(node: &mut Node<'_>, bits: usize) -> Result<([Form; 2], Vec<Expert>), Why> {
+    let (form, first) = stack(node, bits, [2, 3, 11, 4])?;
+    let (other, second) = stack(node, bits, [5, 6, 12, 7])?;
     if first.len() != second.len() {
         return Err(format!("{} experts, then {}", first.len(), second.len()));
     }
-    let pairs = first.into_iter().zip(second);
-    pairs
-        .map(|((first, first_bias), (second, second_bias))| {
-            if first.rows() != 2 * second.cols() {
-                return Err(format!("{} outputs into {} inputs", first.rows(), second.cols()));
-            }
-            Ok(Expert { first, first_bias, second, second_bias })
+    if form.rows != other.cols.saturating_mul(2) {
+        return Err(format!("{} outputs into {} inputs", form.rows, other.cols));
+    }
+    Ok(([form, other], first.into_iter().zip(second).map(|(first, second)| [first, second]).collect()))
+}
+
+/// The experts in inputs `codes`, `scales`, `zeros` and `bias`, to be laid out.
+fn stack(node: &mut Node<'_>, bits: usize, inputs: [usize; 4]) -> Result<(Form, Vec<Laid<Half>>), Why> {
+    let [codes, scales, zeros, _] = inputs;
+    let block = node.size("block_size", Some(0))?;
+    let shape = node.must_be_constant(codes)?.shape().to_vec();
+    let [e, rows, packed] = *shape else { return Err(format!("experts of shape {shape:?}")) };
+    if e > usize::from(u16::MAX) {
+        return Err(format!("{e} experts"));
+    }
+    let cols = packed.saturating_mul(8) / bits.max(1);
+    let form = Form::new(rows, cols, bits, if block == 0 { cols } else { block })?;
+    hold(node, (e, form), [codes, scales, zeros])?;
+    note_weights(node, e.saturating_mul(rows).saturating_mul(cols) as u64, codes, &[scales, zeros]);
+    node.must_be_constant(scales)?;
+    let all = inputs.map(|i| node.constant(i).cloned().map(Const::into_stored));
+    let bytes = form.laid_out(all[2].is_some());
+    let one = |i: usize| {
+        let parts = all.each_ref().map(|stored| stored.as_ref().map(|s| s.part(i, e)).transpose());
+        let [codes, scales, zeros, bias] = parts;
+        let (codes, scales, zeros, bias) = (codes?, scales?, zeros?, bias?);
+        let Some((codes, scales)) = codes.zip(scales) else { return Err("no experts".into()) };
+        if codes.kind != Kind::U8 {
+            return Err(format!("packed codes as {:?}", codes.kind));
+        }
+        if let Some(bias) = bias.as_ref().filter(|bias| bias.count() != rows) {
+            return Err(format!("a bias of {} for {rows} outputs", bias.count()));
+        }
+        node.lay(bytes, move || {
+            let zeros = zeros.as_ref().map(Stored::load);
+            let weights = lay_out(form, codes.bytes(), &scales.load(), zeros.as_ref())?;
+            let bias = bias.as_ref().map_or(Ok(Vec::new()), |bias| bias.load().into_floats())?;
+            Ok(Half { weights, bias })
         })
-        .collect()
+    };
+    Ok((form, (0..e).map(one).collect::<Result<_, _>>()?))
 }
 
 /// Tells of the experts of a stack, each a tensor of its own. If its name names twice as many, each is two: a gate and an
@@ -131,24 +147,10 @@ fn hold(node: &mut Node<'_>, (count, form): (usize, Form), inputs: [usize; 3]) -
     Ok(())
 }
 
-/// Part `i` of `count` along the first axis.
-fn slice(stack: &Tensor, i: usize, count: usize) -> Result<Tensor, Why> {
-    if stack.shape.first() != Some(&count) {
-        return Err(format!("{:?} for {count} experts", stack.shape));
-    }
-    let each = stack.len() / count;
-    let span = i * each..(i + 1) * each;
-    let data = match &stack.data {
-        Data::U8(v) => Data::U8(Arc::new(v[span].to_vec())),
-        _ => Data::F32(Arc::new(stack.floats()?[span].to_vec())),
-    };
-    Ok(Tensor::new(stack.shape[1..].to_vec(), data))
-}
-
 impl Experts {
     fn run(&self, inputs: &Inputs, context: &Context) -> Result<Tensor, Why> {
         let (x, router) = (inputs.get(0)?, inputs.get(1)?);
-        let (count, width) = (self.experts.len(), self.experts.first().map_or(0, |e| e.first.cols()));
+        let (count, [width, _]) = (self.experts.len(), self.widths);
         let tokens = x.len().checked_div(width).unwrap_or(0);
         let mixing = inputs.opt(14);
         let fits = |t: &Tensor| t.shape.last() == Some(&count) && t.len() == tokens * count;
@@ -192,13 +194,16 @@ impl Experts {
         order.into_iter().zip(weights).collect()
     }
 
-    fn feed(&self, expert: &Expert, x: &[f32], kernels: &Kernels) -> Result<Vec<f32>, Why> {
-        let product = |w: &BlockWeights, x: &[f32]| {
-            if self.rounded { w.multiply_rounded(&w.round(x), kernels) } else { w.multiply(x, kernels) }
+    fn feed(&self, [first, second]: &Expert, x: &[f32], kernels: &Kernels) -> Result<Vec<f32>, Why> {
+        let product = |half: &Laid<Half>, x: &[f32]| {
+            let half = half.get()?;
+            let w = &half.weights;
+            let mut out = if self.rounded { w.multiply_rounded(&w.round(x), kernels) } else { w.multiply(x, kernels) }?;
+            lfmq_ops::conv::add_bias(&mut out, Some(&half.bias));
+            Ok::<_, Why>(out)
         };
-        let mut both = product(&expert.first, x)?;
-        lfmq_ops::conv::add_bias(&mut both, Some(&expert.first_bias));
-        let half = expert.second.cols();
+        let both = product(first, x)?;
+        let [_, half] = self.widths;
         let Swiglu { alpha, beta, limit, interleaved } = self.swiglu;
         let mut mixed = Vec::with_capacity(both.len() / 2);
         for row in both.chunks_exact(2 * half) {
@@ -213,8 +218,6 @@ impl Experts {
             let up = up.iter().map(|u| u.clamp(-limit, limit) + beta);
             mixed.extend(gate.iter().zip(open).zip(up).map(|((g, o), u)| g * o * u));
         }
-        let mut out = product(&expert.second, &mixed)?;
-        lfmq_ops::conv::add_bias(&mut out, Some(&expert.second_bias));
-        Ok(out)
+        product(second, &mixed)
     }
 }

@@ -31,7 +31,8 @@ fn run(path: &Path, kernels: &'static Kernels) -> Vec<(String, Tensor, Tensor)> 
     let model = Model::parse(&map).unwrap_or_else(|e| panic!("{}: {}", path.display(), e.why));
     let mut files = Files::new(map.clone());
     let options = Options { activation: Activation::Runtime, kernels };
-    let plan = Plan::new(path, &model, &mut files, options).unwrap_or_else(|e| panic!("{e}"));
+    let bank = std::sync::Arc::new(lfmq_interpreter::Bank::new(0));
+    let plan = Plan::new(path, &model, &mut files, options, &bank).unwrap_or_else(|e| panic!("{e}"));
     let mut values: BTreeMap<&str, Tensor> =
         model.graph.initializers.iter().map(|t| (t.name, files.find(t).unwrap().load())).collect();
     let feeds = plan.inputs.iter().map(|p| (p.slot, values[&*format!("feed/{}", p.name)].clone())).collect();

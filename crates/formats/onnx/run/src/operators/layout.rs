@@ -1,63 +1,7 @@
-//! Shapes, strides and axes.
+//! Walking over values along strides.
 
-use crate::tensor::{Tensor, Why, map_data};
-
-/// An axis counted from either end.
-pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize, Why> {
-    let from_end = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
-    usize::try_from(from_end).ok().filter(|a| *a < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
-}
-
-/// Index `index` of `extent` things, counted from either end.
-pub(crate) fn index(index: i64, extent: usize) -> Result<usize, Why> {
-    let from_end = if index < 0 { index.saturating_add(extent as i64) } else { index };
-    usize::try_from(from_end).ok().filter(|i| *i < extent).ok_or_else(|| format!("index {index} of {extent}"))
-}
-
-/// A non-negative size.
-pub(crate) fn size(n: i64, what: &str) -> Result<usize, Why> {
-    usize::try_from(n).map_err(|_| format!("{what} is {n}"))
-}
-
-/// Elements before, along and after `axis`.
-pub(crate) fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
-    let product = |dims: &[usize]| dims.iter().product();
-    (product(&shape[..axis]), shape[axis], product(&shape[axis + 1..]))
-}
-
-/// Distances between neighbours along each axis, row-major.
-pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1_usize; shape.len()];
-    for i in (1..shape.len()).rev() {
-        strides[i - 1] = strides[i].saturating_mul(shape[i]);
-    }
-    strides
-}
-
-/// The shape that two shapes broadcast to.
-pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Why> {
-    let rank = a.len().max(b.len());
-    let at = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
-    (0..rank)
-        .map(|i| match (at(a, i), at(b, i)) {
-            (x, y) if x == y || y == 1 => Ok(x),
-            (1, y) => Ok(y),
-            _ => Err(format!("shapes {a:?} and {b:?} do not broadcast")),
-        })
-        .collect()
-}
-
-/// Strides that read a tensor of `shape` as one of the larger shape `to`: 0 where it repeats.
-pub(crate) fn broadcast_strides(shape: &[usize], to: &[usize]) -> Vec<usize> {
-    let own = strides(shape);
-    let skip = to.len().saturating_sub(shape.len());
-    (0..to.len())
-        .map(|i| match i.checked_sub(skip) {
-            Some(i) if shape[i] != 1 => own[i],
-            _ => 0,
-        })
-        .collect()
-}
+use crate::tensor::{Tensor, map_data};
+pub(crate) use lfmq_interpreter::layout::{around, axis, broadcast, broadcast_strides, index, size, strides};
 
 /// Visits all rows (runs along the last axis) of `shape` in order, with the offset of each row's first element under
 /// each of the strides.
@@ -134,15 +78,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_broadcast_as_numpy_has_it() {
-        assert_eq!(broadcast(&[2, 1, 4], &[3, 1]).unwrap(), [2, 3, 4]);
-        assert_eq!(broadcast(&[], &[5]).unwrap(), [5]);
-        assert_eq!(broadcast(&[0], &[1]).unwrap(), [0]);
-        assert!(broadcast(&[2], &[3]).is_err());
-        assert_eq!(broadcast_strides(&[3, 1], &[2, 3, 4]), [0, 1, 0]);
-    }
-
-    #[test]
     fn rows_are_visited_in_order() {
         let mut seen = Vec::new();
         rows(&[2, 2, 3], [&[6, 3, 1], &[0, 1, 0]], |o| seen.push(o));
@@ -151,11 +86,5 @@ mod tests {
         rows(&[], [&[], &[]], |o| seen.push(o));
         rows(&[0, 4], [&[4, 1], &[1, 1]], |o| seen.push(o));
         assert_eq!(seen, [[0, 0]]);
-    }
-
-    #[test]
-    fn axes_count_from_both_ends() {
-        assert_eq!((axis(-1, 3), axis(2, 3)), (Ok(2), Ok(2)));
-        assert!(axis(3, 3).is_err() && axis(-4, 3).is_err() && axis(0, 0).is_err() && axis(i64::MIN, 2).is_err());
     }
 }

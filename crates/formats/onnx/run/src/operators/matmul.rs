@@ -11,13 +11,20 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     if let Some(run) = matmul_nbits::of_blocks(node)? {
         return Ok(run);
     }
-    let constant = node.constant(1).filter(|c| c.shape().len() == 2);
-    let Some(weights) = constant.map(|c| Weights::new(c, true)).transpose()? else {
-        return one(general);
-    };
+    let Some(matrix) = node.constant(1).filter(|c| c.shape().len() == 2).cloned() else { return one(general) };
+    let (rows, cols) = (matrix.shape()[1], matrix.shape()[0]);
+    let weights =
+        node.lay(rows.saturating_mul(cols).saturating_mul(matrix.width()), move || Weights::new(&matrix, true))?;
     node.consume(1);
     node.by_row = true;
-    one(move |inputs: Inputs, context| times(inputs.get(0)?, &weights, context))
+    one(move |inputs: Inputs, context| {
+        let x = inputs.get(0)?;
+        if x.len() == 0 && cols > 0 {
+            let shape = product_shape(x, cols, rows, context.limit)?;
+            return Ok(Tensor::floats_of(x.kind(), shape, Vec::new()));
+        }
+        times(x, &*weights.get()?, context)
+    })
 }
 
 /// `x [.., cols]` times weights: `[.., rows]`, of the type of `x`.

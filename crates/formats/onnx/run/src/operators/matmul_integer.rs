@@ -2,8 +2,8 @@
 
 use super::linear::transpose;
 use super::matmul::product_shape;
-use super::node::{Const, Inputs, Node, Run, one};
-use crate::tensor::{Data, Tensor, Why};
+use super::node::{Const, Context, Inputs, Node, Run, one};
+use crate::tensor::{Data, Tensor, Why, elements};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -61,21 +61,33 @@ impl Codes {
 }
 
 pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
-    let known = node.constant(1).is_some() && (!node.has(3) || node.constant(3).is_some());
-    if !known {
-        return one(|inputs: Inputs, context| run(&inputs, &Codes::new(inputs.get(1)?, inputs.opt(3))?, context.limit));
+    let (Some(matrix), zeros) = (node.constant(1).cloned(), node.constant(3).cloned()) else { return one(unknown) };
+    let [cols, rows] = *matrix.shape() else { return Err(format!("codes of shape {:?}", matrix.shape())) };
+    if node.has(3) && zeros.is_none() {
+        return one(unknown);
     }
-    let codes = {
-        let load = |i: usize| node.constant(i).map(Const::load);
-        Codes::new(&load(1).ok_or("no codes")?, load(3).as_ref())?
-    };
-    node.codes_zero = match node.constant(3).map(|zero| zero.load().int()) {
+    node.codes_zero = match zeros.as_ref().map(|zero| zero.load().int()) {
         None => Some(0),
         Some(zero) => zero.ok(),
     };
+    let make = move || Codes::new(&matrix.load(), zeros.as_ref().map(Const::load).as_ref());
+    let codes = node.lay(rows.saturating_mul(cols), make)?;
     node.consume(1);
     node.consume(3);
-    one(move |inputs: Inputs, context| run(&inputs, &codes, context.limit))
+    one(move |inputs: Inputs, context| {
+        let x = inputs.get(0)?;
+        if x.len() == 0 {
+            let shape = product_shape(x, cols, rows, context.limit)?;
+            let n = elements(&shape, context.limit)?;
+            return Ok(Tensor::new(shape, Data::I32(Arc::new(vec![0; n]))));
+        }
+        run(&inputs, &*codes.get()?, context.limit)
+    })
+}
+
+/// With codes that are known only while running.
+fn unknown(inputs: Inputs, context: &Context) -> Result<Tensor, Why> {
+    run(&inputs, &Codes::new(inputs.get(1)?, inputs.opt(3))?, context.limit)
 }
 
 fn run(inputs: &Inputs, codes: &Codes, limit: usize) -> Result<Tensor, Why> {

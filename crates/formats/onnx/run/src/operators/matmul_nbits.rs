@@ -7,6 +7,7 @@ use super::node::{Const, Context, Inputs, Node, Run, one};
 use super::quantize::Dequantized;
 use crate::tensor::{Data, Kind, Tensor, Why};
 use lfmq_core::Activation;
+use lfmq_interpreter::Laid;
 use std::sync::Arc;
 
 pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
@@ -26,23 +27,22 @@ pub(super) fn build(node: &mut Node<'_>) -> Result<Run, Why> {
     if !known {
         return one(move |inputs: Inputs, context| {
             let weights = lay_out(form, bytes(inputs.get(1)?)?, inputs.get(2)?, inputs.opt(3))?;
-            multiply(&inputs, &weights, rounded, inputs.opt(5), context)
+            multiply(&inputs, (form, &Laid::Out(Arc::new(weights))), rounded, inputs.opt(5), context)
         });
     }
-    let weights = {
-        let load = |i: usize| node.constant(i).map(Const::load);
-        let (codes, scales) = (node.must_be_constant(1)?.clone().into_stored(), load(2).ok_or("no scales")?);
-        if codes.kind != Kind::U8 {
-            return Err(format!("packed codes as {:?}", codes.kind));
-        }
-        lay_out(form, codes.bytes(), &scales, load(3).as_ref())?
-    };
     if let Some(rows) = stored_rows(node, form, [1, 2, 3])? {
         node.hold_blocks(1, 2, &rows);
     }
+    let codes = node.must_be_constant(1)?.clone().into_stored();
+    let (scales, zeros) = (node.must_be_constant(2)?.clone(), node.constant(3).cloned());
+    if codes.kind != Kind::U8 {
+        return Err(format!("packed codes as {:?}", codes.kind));
+    }
+    let make = move || lay_out(form, codes.bytes(), &scales.load(), zeros.as_ref().map(Const::load).as_ref());
+    let weights = node.lay(form.laid_out(node.has(3)), make)?;
     [1, 2, 3].into_iter().for_each(|i| node.consume(i));
     node.by_row = node.values() == 1;
-    one(move |inputs: Inputs, context| multiply(&inputs, &weights, rounded, inputs.opt(5), context))
+    one(move |inputs: Inputs, context| multiply(&inputs, (form, &weights), rounded, inputs.opt(5), context))
 }
 
 /// The constants of inputs `codes`, `scales` and `zeros` as the file has them; `None` where it has no codes.
@@ -92,21 +92,25 @@ pub(super) fn lay_out(form: Form, codes: &[u8], scales: &Tensor, zeros: Option<&
 
 fn multiply(
     inputs: &Inputs,
-    weights: &BlockWeights,
+    (form, weights): (Form, &Laid<BlockWeights>),
     rounded: bool,
     bias: Option<&Tensor>,
     context: &Context,
 ) -> Result<Tensor, Why> {
     let x = inputs.get(0)?;
-    let shape = product_shape(x, weights.cols(), weights.rows(), context.limit)?;
-    let mut out = if rounded {
-        weights.multiply_rounded(&*context.rounded.of(x, weights)?, context.kernels)?
-    } else {
-        weights.multiply(&x.floats()?, context.kernels)?
-    };
+    let shape = product_shape(x, form.cols, form.rows, context.limit)?;
+    let mut out = Vec::new();
+    if x.len() > 0 {
+        let weights = weights.get()?;
+        out = if rounded {
+            weights.multiply_rounded(&*context.rounded.of(x, &weights)?, context.kernels)?
+        } else {
+            weights.multiply(&x.floats()?, context.kernels)?
+        };
+    }
     if let Some(bias) = bias {
-        if bias.len() != weights.rows() {
-            return Err(format!("a bias of {:?} for {} outputs", bias.shape, weights.rows()));
+        if bias.len() != form.rows {
+            return Err(format!("a bias of {:?} for {} outputs", bias.shape, form.rows));
         }
         lfmq_ops::conv::add_bias(&mut out, Some(&bias.floats()?));
     }
@@ -117,14 +121,14 @@ fn multiply(
 /// first axis. ONNX Runtime fuses the two at level 4.
 pub(super) fn of_blocks(node: &mut Node<'_>) -> Result<Option<Run>, Why> {
     let Some(Const::Dequantized(source)) = node.constant(1) else { return Ok(None) };
-    let Some(weights) = in_blocks(source)? else { return Ok(None) };
-    let rounded = node.options.activation == Activation::Runtime;
+    let Some((form, weights)) = in_blocks(source)? else { return Ok(None) };
+    let (rounded, weights) = (node.options.activation == Activation::Runtime, Laid::Out(Arc::new(weights)));
     node.consume(1);
-    one(move |inputs: Inputs, context| multiply(&inputs, &weights, rounded, None, context)).map(Some)
+    one(move |inputs: Inputs, context| multiply(&inputs, (form, &weights), rounded, None, context)).map(Some)
 }
 
 /// Blocks of `[K, N]` along K, turned to rows. Signed codes are moved up to the unsigned ones of the same meaning.
-fn in_blocks(source: &Dequantized) -> Result<Option<BlockWeights>, Why> {
+fn in_blocks(source: &Dequantized) -> Result<Option<(Form, BlockWeights)>, Why> {
     let [k, n] = *source.codes.shape else { return Ok(None) };
     let up: i64 = match (source.codes.kind(), source.bits) {
         (Kind::U8, _) => 0,
@@ -145,5 +149,5 @@ fn in_blocks(source: &Dequantized) -> Result<Option<BlockWeights>, Why> {
     let codes: Vec<u8> = source.codes.ints()?.iter().map(|c| (c + up) as u8).collect();
     let zero = |row: usize, block: usize| (zeros.as_ref().map_or(0, |z| z[block * n + row]) + up) as f32;
     let column = |row: usize, out: &mut [u8]| out.iter_mut().enumerate().for_each(|(i, c)| *c = codes[i * n + row]);
-    Ok(Some(BlockWeights::from_codes(form, column, |row, b| scales[b * n + row], zero)))
+    Ok(Some((form, BlockWeights::from_codes(form, column, |row, b| scales[b * n + row], zero))))
 }

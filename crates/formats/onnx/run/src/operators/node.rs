@@ -9,7 +9,9 @@ use crate::stored::{Place, Stored};
 use crate::tensor::{Data, Tensor, Why};
 use crate::{Options, stored::Files};
 use lfmq_core::Activation;
+use lfmq_interpreter::{Bank, Laid, Later};
 use lfmq_kernels::Kernels;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -89,6 +91,16 @@ impl Const {
         }
     }
 
+    /// Bytes of an element in memory.
+    pub fn width(&self) -> usize {
+        let kind = match self {
+            Self::Stored(stored) => stored.kind,
+            Self::Ready(tensor) => tensor.kind(),
+            Self::Dequantized(source) => source.scales.kind(),
+        };
+        kind.bytes(1).unwrap_or(1)
+    }
+
     pub fn shape(&self) -> &[usize] {
         match self {
             Self::Stored(stored) => &stored.shape,
@@ -117,6 +129,9 @@ pub(crate) struct Node<'n> {
     pub codes_zero: Option<i64>,
     /// Whether each row (all but the last axis) of its one value, or of several of one shape, is computed by itself.
     pub by_row: bool,
+    /// Whether it may have nothing to do, as an expert has that no token was sent to.
+    pub idles: bool,
+    bank: &'n Arc<Bank>,
 }
 
 impl<'n> Node<'n> {
@@ -126,6 +141,7 @@ impl<'n> Node<'n> {
         constants: Vec<Option<Const>>,
         opset: i64,
         options: Options,
+        bank: &'n Arc<Bank>,
     ) -> Self {
         let consumed = vec![false; constants.len()];
         let (weights, held) = (BTreeMap::new(), Vec::new());
@@ -141,6 +157,21 @@ impl<'n> Node<'n> {
             held,
             codes_zero: None,
             by_row: false,
+            idles: false,
+            bank,
+        }
+    }
+
+    /// Weights of `bytes` that `make` lays out: now, or where the node may idle, when it has something to do.
+    pub fn lay<T: Any + Send + Sync>(
+        &self,
+        bytes: usize,
+        make: impl Fn() -> Result<T, Why> + Send + Sync + 'static,
+    ) -> Result<Laid<T>, Why> {
+        if self.idles {
+            Ok(Laid::Later(Later::new(self.bank, bytes as u64, make)))
+        } else {
+            make().map(|weights| Laid::Out(Arc::new(weights)))
         }
     }
 

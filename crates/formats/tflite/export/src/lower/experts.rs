@@ -5,6 +5,7 @@ use crate::flat::Value;
 use crate::schema::{Op, Type};
 use crate::subgraph::{Subgraph, T};
 use lfmq_core::{MoeSpec, TensorId, TensorRole as R};
+use lfmq_moe::Expert;
 
 impl Lower<'_> {
     /// Adds up the experts, each in a branch that is taken only if some token of the step asks for it.
@@ -23,9 +24,8 @@ impl Lower<'_> {
         let asked = s.g.add_one(Op::Greater, &[most, zero], &[], &[moe.experts], Type::Bool);
         let mut sum = s.g.mul(x, zero);
         let skip = self.skip(n, hidden);
-        for e in (0u16..).take(moe.experts) {
-            let take = self.expert(n, layer, e, hidden)?;
-            let at = usize::from(e);
+        for (at, expert) in self.banks.layer(layer)?.experts().enumerate() {
+            let take = self.expert(n, &format!("layers.{layer}/expert.{at}/{n}"), expert, hidden)?;
             let asked = s.g.slice(asked, &[at], &[1]);
             let share = s.g.slice(shares, &[0, 0, at], &[1, n, 1]);
             let branches = [(0, Value::int(take as i32)), (1, Value::int(skip as i32))];
@@ -69,13 +69,13 @@ impl Lower<'_> {
     }
 
     /// The branch that adds an expert: (sum, x, share) -> sum + share * expert(x).
-    fn expert(&mut self, n: usize, layer: u16, e: u16, hidden: usize) -> Result<usize, TfliteExportError> {
-        let mut g = Subgraph::new(&format!("layers.{layer}/expert.{e}/{n}"));
+    fn expert(&mut self, n: usize, name: &str, expert: Expert, hidden: usize) -> Result<usize, TfliteExportError> {
+        let mut g = Subgraph::new(name);
         let (sum, x, share) = branch(&mut g, n, hidden);
-        let gate = self.linear(&mut g, x, TensorId::layer(layer, R::ExpertGate(e)))?;
-        let up = self.linear(&mut g, x, TensorId::layer(layer, R::ExpertUp(e)))?;
+        let gate = self.linear(&mut g, x, expert.gate)?;
+        let up = self.linear(&mut g, x, expert.up)?;
         let inner = swiglu(&mut g, gate, up);
-        let y = self.linear(&mut g, inner, TensorId::layer(layer, R::ExpertDown(e)))?;
+        let y = self.linear(&mut g, inner, expert.down)?;
         let y = g.mul(y, share);
         let y = g.add(sum, y);
         g.output("sum", y);

@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::subgraph::{Subgraph, T};
 use lfmq_core::{ExportJob, TensorId, WriteError};
 use lfmq_graph::{Graph, Op};
+use lfmq_moe::Banks;
 use std::collections::HashMap;
 use step::Step;
 use weights::Weights;
@@ -51,6 +52,7 @@ pub(crate) fn lower(job: &ExportJob<'_>, options: &TfliteOptions) -> Result<Lowe
         graph: &graph,
         model: Model::new(),
         weights: Weights::new(job, options.inline_weights),
+        banks: Banks::of(job)?,
         room: options.room(spec),
         skips: HashMap::new(),
     };
@@ -72,6 +74,7 @@ struct Lower<'a> {
     graph: &'a Graph,
     model: Model,
     weights: Weights<'a>,
+    banks: Banks,
     /// Positions of the caches.
     room: usize,
     /// Subgraphs that leave an expert out, by tokens of a step.

@@ -9,22 +9,12 @@ use lfmq_kernels::Kernels;
 use lfmq_quant::{Recipe, dequantize, scheme};
 use lfmq_reference::Reference;
 use lfmq_testkit::golden::Golden;
+use lfmq_testkit::sink::Folder;
 use lfmq_tflite_export::{TfliteExporter, TfliteOptions};
 use serde_json::json;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-/// Files of a folder.
-struct Folder(Vec<File>);
-
-impl Sink for Folder {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0[file].write_all_at(bytes, offset)
-    }
-}
 
 /// A checkpoint with the values that a plan gives it.
 pub struct Rounded<'a> {
@@ -175,12 +165,7 @@ impl Case {
     fn export(&self, source: &Checkpoint, plan: &QuantPlan, folder: &Path) {
         let exporter = TfliteExporter { options: self.options.clone() };
         let export = exporter.plan(&ExportJob { source, plan, stem: "x" }).unwrap();
-        let open = |name: &str, bytes| {
-            let file = File::create(folder.join(name)).unwrap();
-            file.set_len(bytes).unwrap();
-            file
-        };
-        let sink = Folder(export.files().iter().map(|f| open(&f.name, f.bytes)).collect());
+        let sink = Folder::of(&*export, folder).unwrap();
         export.write_frame(&sink).unwrap();
         quantize(source, plan, &[(&*export, &sink)]);
     }

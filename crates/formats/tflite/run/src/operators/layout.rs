@@ -1,66 +1,12 @@
-//! Shapes, strides and axes, and moving elements about.
+//! Walking over values along strides, and moving elements about.
 
 use crate::tensor::{Buffer, Why};
+use lfmq_interpreter::layout::broadcast_strides;
+pub(crate) use lfmq_interpreter::layout::{around, axis, broadcast, index, size, strides};
 use rayon::prelude::*;
 
 /// Elements below which cutting work among threads costs more than it saves.
 pub(crate) const GRAIN: usize = 1 << 13;
-
-/// An axis counted from either end.
-pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize, Why> {
-    let from_end = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
-    usize::try_from(from_end).ok().filter(|a| *a < rank).ok_or_else(|| format!("axis {axis} of {rank} dimensions"))
-}
-
-/// Index `index` of `extent` things, counted from either end.
-pub(crate) fn index(index: i64, extent: usize) -> Result<usize, Why> {
-    let from_end = if index < 0 { index.saturating_add(extent as i64) } else { index };
-    usize::try_from(from_end).ok().filter(|i| *i < extent).ok_or_else(|| format!("index {index} of {extent}"))
-}
-
-/// A non-negative size.
-pub(crate) fn size(n: i64, what: &str) -> Result<usize, Why> {
-    usize::try_from(n).map_err(|_| format!("{what} is {n}"))
-}
-
-/// Elements before, along and after `axis`.
-pub(crate) fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
-    (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
-}
-
-/// Distances between neighbours along each axis, row-major.
-pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1_usize; shape.len()];
-    for i in (1..shape.len()).rev() {
-        strides[i - 1] = strides[i].saturating_mul(shape[i]);
-    }
-    strides
-}
-
-/// The shape that two shapes broadcast to.
-pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Why> {
-    let rank = a.len().max(b.len());
-    let at = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
-    (0..rank)
-        .map(|i| match (at(a, i), at(b, i)) {
-            (x, y) if x == y || y == 1 => Ok(x),
-            (1, y) => Ok(y),
-            _ => Err(format!("shapes {a:?} and {b:?} do not broadcast")),
-        })
-        .collect()
-}
-
-/// Strides that read a tensor of `shape` as one of the larger shape `to`: 0 where it repeats.
-fn broadcast_strides(shape: &[usize], to: &[usize]) -> Vec<usize> {
-    let own = strides(shape);
-    let skip = to.len().saturating_sub(shape.len());
-    (0..to.len())
-        .map(|i| match i.checked_sub(skip) {
-            Some(i) if shape[i] != 1 => own[i],
-            _ => 0,
-        })
-        .collect()
-}
 
 /// A walk over an output row by row with the offsets of `N` inputs, neighbouring axes that all walk alike made one.
 #[derive(Clone, Debug)]
@@ -163,15 +109,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_broadcast_as_numpy_has_it() {
-        assert_eq!(broadcast(&[2, 1, 4], &[3, 1]).unwrap(), [2, 3, 4]);
-        assert_eq!(broadcast(&[], &[5]).unwrap(), [5]);
-        assert_eq!(broadcast(&[0], &[1]).unwrap(), [0]);
-        assert!(broadcast(&[2], &[3]).is_err());
-        assert_eq!(broadcast_strides(&[3, 1], &[2, 3, 4]), [0, 1, 0]);
-    }
-
-    #[test]
     fn axes_that_walk_alike_become_one() {
         let same = Walk::broadcast(&[1, 4, 8], [&[1, 4, 8], &[1, 4, 8]]);
         assert_eq!((same.outer.len(), same.run, same.steps), (0, 32, [1, 1]));
@@ -200,11 +137,5 @@ mod tests {
             };
             assert!(out.iter().enumerate().all(|(i, o)| *o == expected(i)), "{shape:?}");
         }
-    }
-
-    #[test]
-    fn axes_count_from_both_ends() {
-        assert_eq!((axis(-1, 3), axis(2, 3)), (Ok(2), Ok(2)));
-        assert!(axis(3, 3).is_err() && axis(-4, 3).is_err() && axis(0, 0).is_err() && axis(i64::MIN, 2).is_err());
     }
 }

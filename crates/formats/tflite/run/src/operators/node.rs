@@ -3,9 +3,9 @@
 use crate::Options;
 use crate::flat::{Table, WireFault};
 use crate::model::NodeProto;
+use crate::shelf::Shelf;
 use crate::stored::Stored;
 use crate::tensor::{Acts, Buffer, Class, Kind, Type, Why};
-use crate::weights::Shelf;
 use lfmq_core::Activation;
 use lfmq_kernels::Kernels;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub(crate) struct Node<'n> {
     types: &'n [Option<Type>],
     constants: &'n [Option<Const>],
     pub shelf: &'n Shelf,
+    /// Whether only some runs come here.
+    pub sometimes: bool,
     pub options: Options,
 }
 
@@ -81,7 +83,7 @@ pub(crate) struct Job {
     pub hint: Option<Hint>,
 }
 
-/// What an operator computes, where several may be computed as one.
+/// What an operator computes, where several may be computed as one or somebody wants to know.
 #[derive(Clone, Debug)]
 pub(crate) enum Hint {
     /// Products of matrices with rows of the right side.
@@ -89,6 +91,8 @@ pub(crate) enum Hint {
     /// A sum, and for each operand whether it is one matrix for all of the output's.
     Sum([bool; 2]),
     Softmax,
+    /// Output 1 are places of the greatest of each row, so many of them.
+    Choice(usize),
 }
 
 /// Inputs in, outputs out; outputs have at least the length that was planned.
@@ -112,10 +116,10 @@ impl<'n> Node<'n> {
         proto: &'n NodeProto<'n>,
         types: &'n [Option<Type>],
         constants: &'n [Option<Const>],
-        shelf: &'n Shelf,
+        (shelf, sometimes): (&'n Shelf, bool),
         options: Options,
     ) -> Self {
-        Self { op, proto, types, constants, shelf, options }
+        Self { op, proto, types, constants, shelf, sometimes, options }
     }
 
     pub fn kernels(&self) -> &'static Kernels {

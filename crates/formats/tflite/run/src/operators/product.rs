@@ -23,15 +23,15 @@ pub(super) fn fully_connected(node: &Node<'_>) -> Result<Built, Why> {
     if tensor.shape.len() != 2 {
         return Err(format!("weights of shape {:?}", tensor.shape));
     }
-    let matrix = node.shelf.matrix(tensor)?;
-    let (rows, cols) = (matrix.rows, matrix.cols);
+    let weight = node.shelf.weight(tensor, node.sometimes)?;
+    let (rows, cols) = (weight.rows, weight.cols);
     let (shape, n) = outputs(node, x, rows, cols)?;
     let bias = bias(node, rows)?;
-    let rounded = matrix.rounded() && node.rounds() && !tensor_widened(node);
+    let rounded = weight.rounded && node.rounds() && !tensor_widened(node);
     let first = if rounded { Operand::Rounded(0, cols) } else { Operand::Input(0) };
     let kernels = node.kernels();
     let run = move |x: &Inputs<'_>, outputs: &mut [Buffer]| {
-        let out = f32_out(outputs, 0, n * rows)?;
+        let (out, matrix) = (f32_out(outputs, 0, n * rows)?, weight.laid.get()?);
         if rounded {
             matrix.multiply_rounded(x.acts(0)?, n, out, kernels)?;
         } else {

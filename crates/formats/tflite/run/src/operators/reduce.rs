@@ -158,5 +158,5 @@ pub(super) fn top(node: &Node<'_>) -> Result<Built, Why> {
         Ok(())
     })?;
     built.outputs = outputs;
-    Ok(built)
+    Ok(hinted(built, Hint::Choice(k)))
 }

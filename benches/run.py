@@ -131,18 +131,18 @@ class Bench:
         row = {name: {k: summary(v) for k, v in lists.items() if v} for name, lists in rates.items()}
         for name in peers:
             row[f"times_{name}"] = {k: ratio(row["lfmq"].get(k), row[name].get(k)) for k in ("prefill", "decode")}
-        row["weight_bytes"], (linear, stream, int8) = weights, limits
+        row["weight_bytes"], (linear, read, stream, int8) = weights, limits
         decode, prefill = median(row["lfmq"].get("decode")), median(row["lfmq"].get("prefill"))
         if decode and stream:
-            row["decode_share_of_stream"] = round(decode * weights / 1e9 / stream, 3)
+            row["decode_share_of_stream"] = round(decode * weights * read / 1e9 / stream, 3)
         if prefill and int8:
             row["prefill_share_of_int8_peak"] = round(prefill * 2 * linear / 1e9 / int8, 3)
         note(f"run {recipe}: " + json.dumps(row))
         return row
 
     def active(self):
-        """Weights that meet every token, the head apart."""
-        count = 0
+        """Weights that meet every token, the head apart; and the share of all bytes that a token reads, the head with it."""
+        met, read, held = 0, 0, 0
         config = json.loads((self.syn / "config.json").read_text())
         share = config.get("num_experts_per_tok", 0) / config["num_experts"] if config.get("num_experts") else 1
         for shard in self.syn.glob("*.safetensors"):
@@ -150,12 +150,15 @@ class Bench:
                 header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             for name, tensor in header.items():
                 shape = tensor.get("shape", [])
-                if len(shape) == 2 and "embed" not in name and "lm_head" not in name:
-                    count += shape[0] * shape[1] * (share if ".experts." in name else 1)
-        return count
+                if len(shape) != 2:
+                    continue
+                used = shape[0] * shape[1] * (share if ".experts." in name else 1)
+                met += used if "embed" not in name and "lm_head" not in name else 0
+                read, held = read + used, held + shape[0] * shape[1]
+        return met, read / held
 
     def run(self, here):
-        limits = self.active(), here["stream_read_gb_s"], here["int8_peak_gop_s"]
+        limits = *self.active(), here["stream_read_gb_s"], here["int8_peak_gop_s"]
         llama, rows = find("LLAMA_BENCH", "llama-bench"), {}
         for recipe in self.args.recipes.split(","):
             if self.file(recipe) is None:
@@ -174,7 +177,7 @@ class Bench:
         path = self.file(recipe, extension)
         if path is None:
             return None
-        limits = self.active(), here["stream_read_gb_s"], here["int8_peak_gop_s"]
+        limits = *self.active(), here["stream_read_gb_s"], here["int8_peak_gop_s"]
         weights = sum(f.stat().st_size for f in path.parent.iterdir() if f.name.startswith(path.name))
         peer = {"runtime": lambda out: self.bench_script([*python, ROOT / "benches" / script], path, out)}
         row = self.compare(recipe, lambda out: self.bench_lfmq(recipe, path, out), peer, limits, weights)

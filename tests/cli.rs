@@ -2,6 +2,7 @@
 
 mod support;
 
+use lfmq_testkit::kit::{self, Kind};
 use support::{fixture_arg, lfmq, quantized, scratch};
 
 /// Small enough to be quick.
@@ -182,4 +183,20 @@ fn importance_of_another_size_is_named() {
         let run = lfmq(folder.path(), args).expect(3);
         assert!(run.stderr.contains(name) && run.stderr.contains("64 columns"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn experts_that_calibration_never_reached_are_named() {
+    let folder = scratch();
+    let model = kit::write(folder.path(), Kind::Moe).expect("a checkpoint").display().to_string();
+    // Nothing in it came to the fourth expert of any layer.
+    std::fs::write(folder.path().join("i.gguf"), kit::importance(Kind::Moe)).expect("write");
+    let args = ["quantize", &model, "--recipe", "Q4_K_M", "--imatrix", "i.gguf", "--dry-run", "--format", "json"];
+    let run = lfmq(folder.path(), &args).expect(0);
+    let importance = &run.json()["result"]["importance"];
+    let unreached = importance["unreached"].as_array().expect("a list");
+    assert!(!unreached.is_empty() && unreached.iter().all(|e| e[1] == 3), "{importance}");
+    assert!(importance["least"][2].as_f64().expect("a count") >= 40.0, "{importance}");
+    let first = unreached[0][0].as_str().expect("a name");
+    assert!(run.stderr.contains(&format!("unweighted: expert 3 of {first}")), "{}", run.stderr);
 }

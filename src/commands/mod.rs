@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod confine;
+mod coverage;
 mod doctor;
 mod edge;
 mod fetch;

@@ -1,6 +1,7 @@
 //! `lfmq quantize`: plan, write, prove, publish.
 
 use super::Done;
+use super::coverage;
 use super::papers::papers;
 use super::plan::show_plan;
 use super::proof::{Proof, artifact_name, prove};
@@ -29,10 +30,14 @@ pub fn run(args: &QuantizeArgs, offline: bool, printer: &Printer) -> Result<Done
         let export = output.exporter.plan(&ExportJob { source, plan, stem: &output.stem })?;
         outputs.push(Planned { output, plan, export });
     }
+    let covered = job.importance.as_ref().map(|importance| importance.coverage(source.spec()));
+    if let Some(covered) = &covered {
+        coverage::show(covered, printer);
+    }
     if args.dry_run {
         let shown: Vec<Value> =
             outputs.iter().map(|o| show_plan(source, o.output, o.plan, o.export.as_ref(), printer)).collect();
-        return Ok(json!({"model": source.name(), "formats": shown}).into());
+        return Ok(json!({"model": source.name(), "importance": covered, "formats": shown}).into());
     }
     let mut done = Done::from(Value::Null);
     let (mut results, mut reports) = (Vec::new(), Vec::new());
@@ -74,7 +79,7 @@ pub fn run(args: &QuantizeArgs, offline: bool, printer: &Printer) -> Result<Done
         file::write(path, &page)?;
         printer.note(&format!("wrote {}", path.display()));
     }
-    done.value = json!({"artifacts": results, "page": job.page});
+    done.value = json!({"artifacts": results, "importance": covered, "page": job.page});
     Ok(done)
 }
 

@@ -10,21 +10,9 @@ use lfmq_kernels::Kernels;
 use lfmq_onnx_export::{OnnxExporter, OnnxOptions};
 use lfmq_onnx_run::{Onnx, Options};
 use lfmq_quant::{Recipe, dequantize, scheme};
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use lfmq_testkit::sink::Folder;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Mutex;
-
-struct Folder(Vec<Mutex<File>>);
-
-impl Sink for Folder {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0[file].lock().unwrap();
-        file.seek(SeekFrom::Start(offset))?;
-        file.write_all(bytes)
-    }
-}
 
 /// A checkpoint with the values that a plan gives it.
 pub struct Rounded<'a> {
@@ -42,12 +30,7 @@ impl<'a> Rounded<'a> {
         options.name = Some("model".to_owned());
         let exporter = OnnxExporter { options };
         let plan = exporter.plan(&ExportJob { source: self.source, plan: &self.plan, stem: "x" }).unwrap();
-        let open = |name: &str, bytes| {
-            let file = File::create(folder.join(name)).unwrap();
-            file.set_len(bytes).unwrap();
-            Mutex::new(file)
-        };
-        let sink = Folder(plan.files().iter().map(|f| open(&f.name, f.bytes)).collect());
+        let sink = Folder::of(&*plan, folder).unwrap();
         plan.write_frame(&sink).unwrap();
         let outputs: [(&dyn ExportPlan, &dyn Sink); 1] = [(&*plan, &sink)];
         lfmq_quant::quantize(self.source, &self.plan, None, &outputs, &|_| false, &|_| Ok(()), 1 << 26, &Silent)

@@ -8,13 +8,11 @@ use lfmq_core::{
 use lfmq_kernels::Kernels;
 use lfmq_quant::{Recipe, dequantize, scheme};
 use lfmq_testkit::python::Environment;
+use lfmq_testkit::sink::Folder;
 use lfmq_tflite_export::{TfliteExporter, TfliteOptions};
 use lfmq_tflite_run::{Options, Tflite};
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// The runtime, as `pip` has it.
 static LITERT: Environment = Environment::new("LFMQ_LITERT_PYTHON", include_str!("../python/requirements.txt"));
@@ -33,16 +31,6 @@ pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name)
 }
 
-struct Folder(Vec<Mutex<File>>);
-
-impl Sink for Folder {
-    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.0[file].lock().unwrap();
-        file.seek(SeekFrom::Start(offset))?;
-        file.write_all(bytes)
-    }
-}
-
 /// A checkpoint with the values that a plan gives it.
 pub struct Rounded<'a> {
     source: &'a Checkpoint,
@@ -58,12 +46,7 @@ impl<'a> Rounded<'a> {
     pub fn export(&self, options: TfliteOptions, folder: &Path) {
         let exporter = TfliteExporter { options };
         let plan = exporter.plan(&ExportJob { source: self.source, plan: &self.plan, stem: "x" }).unwrap();
-        let open = |name: &str, bytes| {
-            let file = File::create(folder.join(name)).unwrap();
-            file.set_len(bytes).unwrap();
-            Mutex::new(file)
-        };
-        let sink = Folder(plan.files().iter().map(|f| open(&f.name, f.bytes)).collect());
+        let sink = Folder::of(&*plan, folder).unwrap();
         plan.write_frame(&sink).unwrap();
         let outputs: [(&dyn ExportPlan, &dyn Sink); 1] = [(&*plan, &sink)];
         lfmq_quant::quantize(self.source, &self.plan, None, &outputs, &|_| false, &|_| Ok(()), 1 << 26, &Silent)

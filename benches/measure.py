@@ -103,7 +103,7 @@ def machine(threads):
         cwd=ROOT, capture_output=True, text=True,
     )
     lines = [line for line in bench.stdout.splitlines() if line.startswith("{")]
-    limits = json.loads(lines[-1]) if lines else {"stream_read_gb_s": None, "int8_peak_gop_s": None}
+    limits = json.loads(lines[-1]) if lines else {"stream_read_gb_s": None, "int8_peak_gop_s": None, "int8_tile_peak_gop_s": None}
     named = {"architecture": platform.machine(), "model": info.get("model name") or info.get("CPU part"),
              "family": info.get("cpu family"), "model_number": info.get("model"), "cores": os.cpu_count(),
              "flags": [f for f in wanted if f in flags]}

@@ -27,8 +27,8 @@ fn root() -> &'static Path {
 fn floor(folder: &str) -> Option<u8> {
     let parts: Vec<&str> = folder.split('/').collect();
     match parts.as_slice() {
-        ["crates", "core"] => Some(0),
-        ["kernels"] | ["crates", "formats", _, "wire"] => Some(1),
+        ["crates", "core"] | ["kernels"] => Some(0),
+        ["crates", "digest"] | ["crates", "formats", _, "wire"] => Some(1),
         ["crates", "ops" | "quant" | "checkpoint" | "text" | "hub" | "artifact" | "targets" | "interpreter"] => Some(2),
         ["crates", "reference" | "graph" | "moe"] => Some(3),
         ["crates", "formats", _, "export" | "run"] | ["crates", "oracle"] => Some(4),

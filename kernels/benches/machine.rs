@@ -1,5 +1,6 @@
 //! What this machine can do, as one line of JSON: `cargo bench -p lfmq-kernels --bench machine [-- THREADS]`. The rate of
-//! reading memory from front to back and of multiplying 8-bit numbers in registers, on so many threads (all by default).
+//! reading memory from front to back and of multiplying 8-bit numbers in registers, in vectors and in tiles, on so many
+//! threads (all by default).
 #![allow(clippy::print_stdout, missing_docs, reason = "its output is its purpose")]
 
 use std::hint::black_box;
@@ -11,7 +12,11 @@ fn main() {
     let threads = asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let (stream, int8) = (stream(threads) / 1e9, int8(threads).map(|rate| rate / 1e9));
     let int8 = int8.map_or("null".to_owned(), |rate| format!("{rate:.1}"));
-    println!("{{\"threads\": {threads}, \"stream_read_gb_s\": {stream:.2}, \"int8_peak_gop_s\": {int8}}}");
+    let tiles = tiles(threads).map_or("null".to_owned(), |rate| format!("{:.1}", rate / 1e9));
+    println!(
+        "{{\"threads\": {threads}, \"stream_read_gb_s\": {stream:.2}, \"int8_peak_gop_s\": {int8}, \
+         \"int8_tile_peak_gop_s\": {tiles}}}"
+    );
 }
 
 /// Best of several rounds, in `work` a second: every thread runs `round`, made by `make` before the clock starts.
@@ -73,6 +78,44 @@ fn int8(threads: usize) -> Option<f64> {
     }
     let _ = threads;
     None
+}
+
+/// The same of the tile unit, where there is one.
+fn tiles(threads: usize) -> Option<f64> {
+    // The rung is there only where the system lets this process use tiles.
+    #[cfg(target_arch = "x86_64")]
+    if lfmq_kernels::Kernels::by_name("amx").is_some() {
+        let products = 16 * 16 * 64;
+        // SAFETY: the machine has tiles.
+        return Some(best(threads, (ROUNDS / 8 * 4 * products * 2) as f64, || || unsafe { dots_of_tiles() }));
+    }
+    let _ = threads;
+    None
+}
+
+/// Four independent sums of 16 rows by 16 columns, 64 products each.
+#[cfg(target_arch = "x86_64")]
+unsafe fn dots_of_tiles() {
+    // Palette 1, eight tiles of 16 rows of 64 bytes.
+    let mut config = [0_u8; 64];
+    config[0] = 1;
+    for t in 0..8 {
+        (config[16 + 2 * t], config[48 + t]) = (64, 16);
+    }
+    // SAFETY: the caller has tiles; the configuration is 64 bytes, and nothing else is read or written.
+    unsafe {
+        std::arch::asm!("ldtilecfg [{}]", in(reg) config.as_ptr(), options(nostack, readonly));
+        for _ in 0..ROUNDS / 8 {
+            std::arch::asm!(
+                "tdpbssd tmm0, tmm4, tmm6",
+                "tdpbssd tmm1, tmm4, tmm7",
+                "tdpbssd tmm2, tmm5, tmm6",
+                "tdpbssd tmm3, tmm5, tmm7",
+                options(nostack, nomem)
+            );
+        }
+        std::arch::asm!("tilerelease", options(nostack, nomem));
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 fn main() {
     for kernels in Kernels::available().iter().rev() {
-        for (k, n) in [(1024, 1), (2048, 1), (2048, 64), (8192, 64)] {
+        for (k, n) in [(1024, 1), (2048, 1), (1024, 16), (1024, 256), (4608, 256)] {
             report(kernels, k, n);
         }
     }
 }
 
-/// Rows of weights, as many as the operators give to one task.
-const ROWS: usize = 32;
+/// Rows of weights.
+const ROWS: usize = 512;
 
 fn report(kernels: &Kernels, k: usize, n: usize) {
     let fill = |len: usize| (0..len).map(|i| (i % 17) as f32 * 0.125 - 1.0).collect::<Vec<f32>>();
@@ -61,8 +61,8 @@ fn report(kernels: &Kernels, k: usize, n: usize) {
 
 /// Best rate of several runs, in 10^9 operations (two a product) per second.
 fn rate(products: usize, mut run: impl FnMut()) -> f64 {
-    let repeat = (20_000_000 / products).max(1);
-    let best = (0..5)
+    let repeat = (5_000_000 / products).max(1);
+    let best = (0..20)
         .map(|_| {
             let start = Instant::now();
             (0..repeat).for_each(|_| black_box(&mut run)());

@@ -3,7 +3,6 @@
 
 use crate::pack::unpack_chunk;
 use crate::views::{STRIP, Strips32, Strips256, StripsRow, whole};
-use half::f16;
 use std::ops::Range;
 
 /// Virtual lanes of a sum.
@@ -94,7 +93,6 @@ pub(crate) fn softmax_f32(row: &mut [f32]) {
 /// The greatest element; order does not matter.
 #[inline(always)]
 fn maximum(row: &[f32]) -> f32 {
-    let greater = |a: f32, b: f32| if a > b { a } else { b };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = row.as_chunks::<LANES>();
     for chunk in whole {
@@ -105,27 +103,74 @@ fn maximum(row: &[f32]) -> f32 {
     rest.iter().chain(&lanes).fold(f32::NEG_INFINITY, |m, x| greater(*x, m))
 }
 
+/// The greater of two; `b` where `a` is NaN.
+#[inline(always)]
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// The greatest magnitude of a block; order does not matter, NaN is passed over.
+#[inline(always)]
+fn magnitude<const N: usize>(block: &[f32; N]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    for chunk in block.as_chunks::<LANES>().0 {
+        for (x, lane) in chunk.iter().zip(&mut lanes) {
+            *lane = greater(x.abs(), *lane);
+        }
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for j in 0..half {
+            lanes[j] = greater(lanes[j + half], lanes[j]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Blocks of 32 are taken 16 at a time: what a block has once is then computed side by side.
 #[inline(always)]
 pub(crate) fn quantize_b32(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32], totals: &mut [i16]) {
     let blocks = whole(x.len(), 32, 32);
     assert!(codes.len() == x.len() && scales.len() == blocks, "outputs of 32-blocks");
     assert!(sums.len() == blocks && totals.len() == blocks, "sums of 32-blocks");
-    let (x, _) = x.as_chunks::<32>();
-    let (codes, _) = codes.as_chunks_mut::<32>();
-    for ((((x, q), scale), sum), all) in x.iter().zip(codes).zip(scales).zip(sums).zip(totals) {
-        let most = x.iter().fold(0.0_f32, |m, v| if v.abs() > m { v.abs() } else { m });
-        let d = most / 127.0;
-        let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
-        let mut total = 0_i32;
-        for (q, v) in q.iter_mut().zip(x) {
-            let code = nearest(v * inverse);
-            *q = code as i8;
-            total += code;
+    let x = x.as_chunks::<32>().0.chunks(LANES);
+    let codes = codes.as_chunks_mut::<32>().0.chunks_mut(LANES);
+    let factors = scales.chunks_mut(LANES).zip(sums.chunks_mut(LANES)).zip(totals.chunks_mut(LANES));
+    for ((x, codes), ((scales, sums), totals)) in x.zip(codes).zip(factors) {
+        let (mut d, mut inverse, mut all) = ([0.0_f32; LANES], [0.0_f32; LANES], [0_i32; LANES]);
+        for (d, x) in d.iter_mut().zip(x) {
+            *d = magnitude(x);
         }
-        *scale = f16::from_f32(d).to_f32();
-        *sum = f16::from_f32(total as f32 * d).to_f32();
-        *all = total as i16;
+        for (d, inverse) in d.iter_mut().zip(&mut inverse) {
+            *d /= 127.0;
+            *inverse = if *d == 0.0 { 0.0 } else { 1.0 / *d };
+        }
+        for (((codes, x), inverse), all) in codes.iter_mut().zip(x).zip(&inverse).zip(&mut all) {
+            *all = encode(x, *inverse, codes);
+        }
+        for ((scale, sum), (d, all)) in scales.iter_mut().zip(sums).zip(d.iter().zip(&all)) {
+            *scale = rounded_to_half(*d);
+            *sum = rounded_to_half(*all as f32 * d);
+        }
+        for (total, all) in totals.iter_mut().zip(&all) {
+            *total = *all as i16;
+        }
     }
+}
+
+/// The nearest codes of a block of 32 and their sum.
+#[inline(always)]
+fn encode(x: &[f32; 32], factor: f32, codes: &mut [i8; 32]) -> i32 {
+    let mut sums = [0_i32; LANES];
+    for (x, codes) in x.as_chunks::<LANES>().0.iter().zip(codes.as_chunks_mut::<LANES>().0) {
+        for ((x, code), sum) in x.iter().zip(codes).zip(&mut sums) {
+            let nearest = nearest(x * factor);
+            *code = nearest as i8;
+            *sum += nearest;
+        }
+    }
+    sums.iter().sum()
 }
 
 #[inline(always)]
@@ -135,20 +180,31 @@ pub(crate) fn quantize_b256(x: &[f32], codes: &mut [i8], scales: &mut [f32], sum
     let (x, _) = x.as_chunks::<256>();
     let (codes, _) = codes.as_chunks_mut::<256>();
     let (sums, _) = sums.as_chunks_mut::<16>();
-    for (((x, q), scale), sums) in x.iter().zip(codes).zip(scales).zip(sums) {
-        let most = x.iter().fold(0.0_f32, |m, v| if v.abs() > m { v.abs() } else { m });
-        // The first value of greatest magnitude keeps its sign: it becomes -127.
-        let max = x.iter().copied().find(|v| v.abs() == most).unwrap_or(0.0);
+    for (((x, codes), scale), sums) in x.iter().zip(codes).zip(scales).zip(sums) {
+        let max = signed_magnitude(x);
         let inverse = if max == 0.0 { 0.0 } else { -127.0 / max };
-        for (q, v) in q.iter_mut().zip(x) {
-            *q = nearest(inverse * v) as i8;
-        }
-        let (sixteens, _) = q.as_chunks::<16>();
-        for (sum, sixteen) in sums.iter_mut().zip(sixteens) {
-            *sum = sixteen.iter().map(|q| i16::from(*q)).sum();
+        let (x, codes) = (x.as_chunks::<LANES>().0, codes.as_chunks_mut::<LANES>().0);
+        for ((x, codes), sum) in x.iter().zip(codes).zip(sums) {
+            let mut all = 0_i32;
+            for (x, code) in x.iter().zip(codes) {
+                let nearest = nearest(inverse * x);
+                *code = nearest as i8;
+                all += nearest;
+            }
+            *sum = all as i16;
         }
         *scale = if inverse == 0.0 { 0.0 } else { 1.0 / inverse };
     }
+}
+
+/// The first value of greatest magnitude, which keeps its sign and becomes -127.
+#[inline(always)]
+fn signed_magnitude(block: &[f32; 256]) -> f32 {
+    let most = magnitude(block);
+    let is_it = |x: &f32| x.abs() == most;
+    let sixteens = block.as_chunks::<LANES>().0;
+    let first = sixteens.iter().find(|s| s.iter().fold(false, |any, x| any | is_it(x)));
+    first.and_then(|s| s.iter().copied().find(is_it)).unwrap_or(0.0)
 }
 
 #[inline(always)]
@@ -175,7 +231,6 @@ pub(crate) fn quantize_row(x: &[f32], codes: &mut [i8], totals: &mut [i16]) -> (
 #[inline(always)]
 fn ends(x: &[f32]) -> (f32, f32) {
     let less = |a: f32, b: f32| if a < b { a } else { b };
-    let greater = |a: f32, b: f32| if a > b { a } else { b };
     let (mut lows, mut highs) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (whole, rest) = x.as_chunks::<LANES>();
     for chunk in whole {
@@ -311,9 +366,28 @@ pub(crate) fn widen_f16(bits: &[u16], out: &mut [f32]) {
     }
 }
 
+/// The nearest value that binary16 holds, halves to even. Below its normal range 0.5 has the same last place as it.
+#[inline(always)]
+pub(crate) fn rounded_to_half(v: f32) -> f32 {
+    let (magnitude, sign) = (v.to_bits() & 0x7FFF_FFFF, v.to_bits() & 0x8000_0000);
+    let normal = magnitude.wrapping_add(0x0FFF + (magnitude >> 13 & 1)) & !0x1FFF;
+    let subnormal = ((f32::from_bits(magnitude) + 0.5) - 0.5).to_bits();
+    let value = if magnitude > 0x7F80_0000 {
+        magnitude // NaN
+    } else if normal > 0x477F_E000 {
+        0x7F80_0000 // past 65504
+    } else if magnitude < 0x3880_0000 {
+        subnormal // below 2^-14
+    } else {
+        normal
+    };
+    f32::from_bits(value | sign)
+}
+
 /// binary16 to binary32 without a table or a branch: a subnormal is an integer times 2^-24.
 #[inline(always)]
-pub(crate) fn half_to_f32(bits: u16) -> f32 {
+#[must_use]
+pub fn half_to_f32(bits: u16) -> f32 {
     let magnitude = u32::from(bits & 0x7FFF);
     let sign = u32::from(bits & 0x8000) << 16;
     let normal = (magnitude << 13) + ((127 - 15) << 23);
@@ -327,4 +401,27 @@ pub(crate) fn half_to_f32(bits: u16) -> f32 {
         normal
     };
     f32::from_bits(value | sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded_to_half;
+    use half::f16;
+
+    /// Every exponent, with mantissas about all halves between two values of binary16.
+    #[test]
+    fn rounding_to_half_is_that_of_the_format() {
+        let mantissas =
+            (0..1 << 13).map(|m| m << 10).chain((0..1 << 10).flat_map(|m| [m << 13 | 0xFFF, m << 13 | 0x1001]));
+        for low in mantissas {
+            for high in 0..512_u32 {
+                let v = f32::from_bits(high << 23 | low);
+                let (ours, theirs) = (rounded_to_half(v), f16::from_f32(v).to_f32());
+                assert!(
+                    ours.to_bits() == theirs.to_bits() || (v.is_nan() && ours.is_nan()),
+                    "{v:e}: {ours:e}, {theirs:e}"
+                );
+            }
+        }
+    }
 }

@@ -89,6 +89,22 @@ fn weighted_sums(k: &Kernels) {
     }
 }
 
+/// Rows of weights of different reach, as those of one attention head.
+fn weighted_sums_of_rows(k: &Kernels) {
+    let mut noise = Noise(11);
+    for (n, longest, width) in [(0, 3, 5), (1, 9, 64), (6, 40, 64), (13, 30, 80), (32, 70, 128), (7, 5, 23), (6, 6, 1)]
+    {
+        let counts: Vec<usize> = (0..n).map(|i| (longest + 2 * i - n.min(longest)) % (longest + 1)).collect();
+        let (p, v) = (noise.floats(n * longest), noise.floats(longest * width));
+        let (mut ours, mut theirs) = (vec![1.0; n * width], vec![2.0; n * width]);
+        (k.weighted_sums_f32)(&p, &counts, &v, &mut ours);
+        for (i, (count, out)) in counts.iter().zip(theirs.chunks_mut(width)).enumerate() {
+            (oracle().weighted_sum_f32)(&p[i * longest..][..*count], &v[..count * width], out);
+        }
+        assert_eq!(bits(&ours), bits(&theirs), "{}: weighted sums of {counts:?} rows of {width}", k.name);
+    }
+}
+
 fn elementwise(k: &Kernels) {
     type Rowwise = fn(&Kernels) -> fn(&mut [f32]);
     let mut noise = Noise(4);
@@ -131,6 +147,9 @@ fn quantizers(k: &Kernels) {
     x[600..640].fill(1e-42); // subnormal
     x[1024..1280].iter_mut().enumerate().for_each(|(i, x)| *x = [4.0, -4.0][i % 2]); // ties for the greatest
     x[1280..1536].iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 - 100.0) * 0.5); // halves
+    (x[1600], x[1800], x[1801]) = (f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY);
+    x[1900..1910].iter_mut().for_each(|x| *x *= 1e35); // past binary16
+    x[2048..2304].fill(f32::NAN);
     let blocks = x.len() / 32;
     let run32 = |k: &Kernels| {
         let (mut q, mut d, mut s, mut t) = (vec![1; x.len()], vec![1.0; blocks], vec![1.0; blocks], vec![1; blocks]);
@@ -187,7 +206,7 @@ fn strips(noise: &mut Noise, coding: (Coding, i64, i64), m: usize, cols: usize, 
 }
 
 /// Shapes `(blocks of 256, tokens, rows, codes and activations at their extremes)`.
-const SHAPES: [(usize, usize, usize, bool); 7] = [
+const SHAPES: [(usize, usize, usize, bool); 9] = [
     (1, 1, 1, true),
     (1, 3, 9, false),
     (4, 2, 6, false),
@@ -195,6 +214,8 @@ const SHAPES: [(usize, usize, usize, bool); 7] = [
     (2, 15, 33, false),
     (1, 9, 16, true),
     (32, 2, 20, false),
+    (3, 37, 17, false),
+    (1, 22, 16, true),
 ];
 
 fn acts(noise: &mut Noise, len: usize, extreme: bool) -> Vec<i8> {
@@ -457,7 +478,7 @@ macro_rules! suite {
     };
 }
 
-suite! { dots gemms weighted_sums elementwise halves quantizers blocks_of_32 blocks_of_256 row_quantizers rows groups }
+suite! { dots gemms weighted_sums weighted_sums_of_rows elementwise halves quantizers blocks_of_32 blocks_of_256 row_quantizers rows groups }
 
 #[test]
 fn exp_is_within_two_ulp_and_right_at_the_ends() {

@@ -7,7 +7,8 @@
 //! whose lengths do not fit together are a mistake of the caller: every kernel panics on them.
 //!
 //! A rung may add a bias to codes to make them unsigned and take it off by the sums of the activations: integers stay
-//! exact. Rungs that this machine lacks are run by `emulate.sh`.
+//! exact. Rungs that this machine lacks are run by `emulate.sh`, but for those on 512-bit registers and tiles, which no free
+//! emulator has.
 //!
 //! # The contract: every rung gives the same bits
 //!
@@ -16,12 +17,13 @@
 //! ascending order of `i`. Then the lanes are folded in halves: lane `j` += lane `j + 8` for `j < 8`, then 4, 2, 1.
 //! A sum of plain numbers is a sum of products with 1. How outputs are grouped into registers is free.
 //!
-//! **Weighted row sums** (`weighted_sum_f32`) have one lane per column: rows are added in ascending order by
-//! fused multiply-add, starting from +0.
+//! **Weighted row sums** (`weighted_sum_f32`, `weighted_sums_f32`) have one lane per column: rows are added in ascending
+//! order by fused multiply-add, starting from +0.
 //!
 //! **Element-wise kernels** are one body of source, compiled once per rung; rustc contracts nothing on its own, so
 //! a multiply-add is fused exactly where the source says `mul_add`. [`exp`](Kernels::exp_f32) is ours: the platform's
-//! differs between machines.
+//! differs between machines. Quantizers may be a rung's own: all that they join across elements are maxima and sums of
+//! integers, which have no order.
 //!
 //! **Integers** are exact inside a block; blocks are added in f32 in ascending order:
 //! - 32-blocks: `sum = fma(d_w * d_x, isum as f32, sum)`, then, with minima, `sum = fma(m_w, s_x, sum)`, block by block;
@@ -46,6 +48,7 @@ mod pack;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod product;
 mod scalar;
+mod sha256;
 mod single;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod singles;
@@ -59,8 +62,10 @@ mod x86_64;
 #[cfg(test)]
 mod contract_tests;
 
+pub use bodies::half_to_f32;
 pub use memory::{Arena, Number, Slab};
 pub use multiversion::{Body, Isa};
-pub use pack::{pack_codes, pack_values};
-pub use table::{Kernels, Quantize32, Quantize256, QuantizeRow, UnknownRung};
+pub use pack::{Chunk, exact_half, pack_codes, pack_values};
+pub use sha256::Sha256;
+pub use table::{Kernels, Quantize32, Quantize256, QuantizeRow, UnknownRung, WeightedSums};
 pub use views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};

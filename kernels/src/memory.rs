@@ -1,15 +1,27 @@
 //! Memory for weights. A token reads all of a model once, so what it costs to find a page counts: weights of one arena lie
-//! side by side in large mappings, for which the system is asked for large pages.
+//! side by side in large mappings, and the system is asked for large pages.
+//!
+//! When is a trade: the first touch of a large page takes memory that nobody had for long. A virtual machine that gives
+//! such memory back to its host gets it again in pieces of 4 KiB, at 10 µs each where that was measured, while what small
+//! pages are cut from was often never given back. So an arena of a model hands out small pages, and [`Arena::gather`]
+//! makes large ones of them once the model is ready.
 
 use memmap2::MmapMut;
 use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Every slab begins at a cache line.
 const LINE: usize = 64;
+
+/// A large page; mappings that hold one begin at one.
+const LARGE: usize = 2 << 20;
+
+/// `MADV_COLLAPSE`, from Linux 6.1 on: make a large page of what lies here. Not every libc names it.
+#[cfg(target_os = "linux")]
+const COLLAPSE: libc::c_int = 25;
 
 /// Numbers for which zero bytes are a value.
 pub trait Number: Copy + Send + Sync + fmt::Debug + private::Sealed + 'static {}
@@ -27,14 +39,17 @@ numbers!(u8 i8 u16 i32 f32);
 #[derive(Debug, Default)]
 pub struct Arena {
     mapping: usize,
-    open: Mutex<Option<Open>>,
+    state: Mutex<State>,
 }
 
-/// A mapping that still has room.
-#[derive(Debug)]
-struct Open {
-    mapping: Arc<Mapping>,
-    used: usize,
+#[derive(Debug, Default)]
+struct State {
+    /// The mapping that still has room, and how much of it is handed out.
+    open: Option<(Arc<Mapping>, usize)>,
+    /// What began on small pages, each with the bytes that were gathered so far.
+    small: Vec<(Weak<Mapping>, usize)>,
+    /// Whether mappings begin on small pages.
+    begin_small: bool,
 }
 
 #[derive(Debug)]
@@ -42,33 +57,72 @@ struct Mapping {
     start: NonNull<u8>,
     len: usize,
     /// Only held: its bytes are reached through slabs.
-    _memory: MmapMut,
+    memory: MmapMut,
 }
 
-// SAFETY: `start` is the memory's own address, which does not change; the bytes belong to the slabs, each of which
+// SAFETY: `start` is an address in the memory, which does not move; the bytes belong to the slabs, each of which
 // has its part for itself.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    /// Bytes that take no memory until they are touched.
     fn new(len: usize) -> Self {
         let layout = Layout::from_size_align(len, LINE).unwrap_or(Layout::new::<u8>());
-        let mut memory = MmapMut::map_anon(len).unwrap_or_else(|_| handle_alloc_error(layout));
-        // A system without large pages has small ones.
+        let slack = if len < LARGE { 0 } else { LARGE };
+        let memory = len.checked_add(slack).and_then(|all| MmapMut::map_anon(all).ok());
+        let mut memory = memory.unwrap_or_else(|| handle_alloc_error(layout));
+        let skipped = memory.as_ptr().align_offset(LARGE).min(slack);
+        let start = NonNull::from(&mut memory[skipped..]).cast();
+        Self { start, len, memory }
+    }
+
+    /// Says whether pages shall be large from the first touch on. A system without large pages has small ones.
+    fn advise(&self, large: bool) {
         #[cfg(target_os = "linux")]
-        let _ = memory.advise(memmap2::Advice::HugePage);
-        let start = NonNull::new(memory.as_mut_ptr()).unwrap_or_else(|| handle_alloc_error(layout));
-        Self { start, len, _memory: memory }
+        {
+            let advice = if large { memmap2::Advice::HugePage } else { memmap2::Advice::NoHugePage };
+            let skipped = self.start.as_ptr() as usize - self.memory.as_ptr() as usize;
+            let _ = self.memory.advise_range(advice, skipped, self.len);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (large, &self.memory);
+    }
+
+    /// Makes a large page of the small ones at `offset`. That it fails changes nothing but the pace of reading.
+    fn gather(&self, offset: usize) {
+        #[cfg(target_os = "linux")]
+        if offset + LARGE <= self.len {
+            // SAFETY: the address lies in the mapping, as was just seen, and what it is advised keeps the bytes: whoever
+            // reads or writes them meanwhile waits for the new page.
+            unsafe { libc::madvise(self.start.as_ptr().add(offset).cast(), LARGE, COLLAPSE) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = offset;
     }
 }
 
+/// Whether the system makes large pages of small ones: it takes that advice, here for no bytes, and not any advice, as
+/// an emulator does that follows none.
+fn gathers() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: an advice for no bytes has no effect.
+        let takes = |advice| unsafe { libc::madvise(std::ptr::null_mut(), 0, advice) } == 0;
+        takes(COLLAPSE) && !takes(-1)
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 impl Arena {
-    /// An arena of mappings of at least `mapping` bytes. Bytes that are not handed out take no memory. With 0, the
-    /// default, every slab has a mapping of its own, for slabs that come and go one by one.
+    /// An arena of mappings of at least `mapping` bytes, on small pages until it is gathered where the system can do
+    /// that. Bytes that are not handed out take no memory. The default is for slabs that come and go one by one: each has
+    /// a mapping of its own, on large pages from the start.
     #[must_use]
     pub fn new(mapping: usize) -> Self {
-        Self { mapping, open: Mutex::default() }
+        Self { mapping, state: Mutex::new(State { begin_small: gathers(), ..State::default() }) }
     }
 
     /// `len` zeros.
@@ -79,15 +133,51 @@ impl Arena {
         if len == 0 {
             return Slab { start: NonNull::dangling(), len, _mapping: None };
         }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.as_ref().is_none_or(|o| o.mapping.len - o.used < bytes) {
-            *open = Some(Open { mapping: Arc::new(Mapping::new(bytes.max(self.mapping))), used: 0 });
+        let mut state = self.state();
+        if state.open.as_ref().is_none_or(|(mapping, used)| mapping.len - used < bytes) {
+            let mapping = Arc::new(Mapping::new(bytes.max(self.mapping)));
+            mapping.advise(!state.begin_small);
+            if state.begin_small {
+                state.small.push((Arc::downgrade(&mapping), 0));
+            }
+            state.open = Some((mapping, 0));
         }
-        let Some(Open { mapping, used }) = open.as_mut() else { unreachable!("just opened") };
+        let Some((mapping, used)) = state.open.as_mut() else { unreachable!("just opened") };
         // SAFETY: `used + bytes` is within the mapping, as was just seen.
         let start = unsafe { mapping.start.add(*used) }.cast();
         *used += bytes;
         Slab { start, len, _mapping: Some(mapping.clone()) }
+    }
+
+    /// Makes one more large page of small ones, and from now on asks for large pages from the start. False when none is
+    /// left to be made. Slabs may be read, written and dropped meanwhile, also while this takes its time.
+    pub fn gather(&self) -> bool {
+        let Some((mapping, offset)) = self.next() else { return false };
+        if offset == 0 {
+            mapping.advise(true);
+        }
+        mapping.gather(offset);
+        true
+    }
+
+    /// The next page to gather. Not under the lock, as slabs are cut meanwhile.
+    fn next(&self) -> Option<(Arc<Mapping>, usize)> {
+        let mut state = self.state();
+        state.begin_small = false;
+        loop {
+            let (mapping, gathered) = state.small.last_mut()?;
+            let offset = *gathered;
+            *gathered += LARGE;
+            let mapping = mapping.upgrade().filter(|m| offset < m.len);
+            if mapping.is_some() {
+                return mapping.map(|m| (m, offset));
+            }
+            state.small.pop();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,5 +244,56 @@ mod tests {
         assert_eq!((copy[1999], floats[1999]), (1.5, 0.0));
         drop(arena);
         assert_eq!(bytes[0], 7, "a slab outlives its arena");
+    }
+
+    /// Bytes of large pages under the mapping that `slab` lies in.
+    #[cfg(target_os = "linux")]
+    fn large_pages(slab: &[i32]) -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let address = slab.as_ptr() as usize;
+        let mut here = false;
+        for line in maps.lines() {
+            let mut words = line.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            if let Some((start, end)) = first.split_once('-') {
+                let bounds = [start, end].map(|n| usize::from_str_radix(n, 16));
+                here = matches!(bounds, [Ok(start), Ok(end)] if (start..end).contains(&address));
+            } else if here && first == "AnonHugePages:" {
+                return 1024 * words.next().unwrap().parse::<u64>().unwrap();
+            }
+        }
+        panic!("{address:#x} is not mapped");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    #[allow(clippy::print_stderr, reason = "a skipped test says so")]
+    fn gathered_slabs_keep_their_numbers_on_large_pages() {
+        if !gathers() {
+            eprintln!("SKIPPED gathered slabs: this system makes no large pages of small ones");
+            return;
+        }
+        let arena = Arena::new(4 * LARGE);
+        let cut = |len: usize, seed: i32| {
+            let mut slab: Slab<i32> = arena.zeros(len);
+            slab.iter_mut().zip(seed..).for_each(|(to, n)| *to = n);
+            slab
+        };
+        let holds = |slab: &[i32], seed: i32| slab.iter().zip(seed..).all(|(a, b)| *a == b);
+        drop(cut(4 * LARGE / 4, 9));
+        let (first, second) = (cut(3 * LARGE / 4, 5), cut(3 * LARGE / 4, 1 << 20));
+        assert!((first.as_ptr() as usize).is_multiple_of(LARGE), "at a large page");
+        assert_eq!((large_pages(&first), large_pages(&second)), (0, 0), "small pages at first");
+        std::thread::scope(|scope| {
+            let gathering = scope.spawn(|| while arena.gather() {});
+            while !gathering.is_finished() {
+                assert!(holds(&first, 5) && holds(&second, 1 << 20), "while pages are gathered");
+            }
+        });
+        assert!(holds(&first, 5) && holds(&second, 1 << 20), "after pages were gathered");
+        assert!(large_pages(&first) > 0 && large_pages(&second) > 0, "large pages after all");
+        let later = [cut(LARGE / 4, 3), cut(4 * LARGE / 4, 4)];
+        assert!(!arena.gather(), "what comes later is large from the start");
+        assert!(holds(&later[0], 3) && holds(&later[1], 4) && large_pages(&later[1]) > 0);
     }
 }

@@ -65,7 +65,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             "avx2" | "avxvnni" => Set::Avx2,
             #[cfg(target_arch = "x86_64")]
-            "avx512" | "avx512vnni" => Set::Avx512,
+            "avx512" | "avx512vnni" | "amx" => Set::Avx512,
             _ => Set::Baseline,
         };
         // Each set has all of the ones before it.
@@ -226,7 +226,7 @@ mod tests {
             let name = Isa::of(kernels).name();
             match kernels.name {
                 "avx2" | "avxvnni" => assert_eq!(name, "avx2"),
-                "avx512" | "avx512vnni" => assert!(name == "avx512" || name == "avx2"),
+                "avx512" | "avx512vnni" | "amx" => assert!(name == "avx512" || name == "avx2"),
                 _ => assert_eq!(name, "baseline"),
             }
         }

@@ -1,7 +1,7 @@
 //! The blocking that f32 products share. A rung brings the size of its register tile and `accumulate`, which adds the
-//! products of one tile to its virtual lanes; this macro walks the tiles.
+//! products of one tile to its virtual lanes, or begins them anew; this macro walks the tiles.
 
-use crate::bodies::LANES;
+use crate::bodies::{LANES, fold};
 
 /// Columns of one pass: a tile's rows of `x` stay in the first-level cache while all of `w` goes by.
 pub(crate) const PASS: usize = 1024;
@@ -19,7 +19,15 @@ pub(crate) fn padded(rest: &[f32]) -> Lanes {
     lanes
 }
 
-/// Defines `dot_f32` and `gemm_f32` over `accumulate` for tiles of `$w` rows of `w` and the given heights of rows of
+/// Folds every `step`th of `lanes`, for rungs without a better way.
+#[inline(always)]
+pub(crate) fn fold_each(lanes: &[Lanes], step: usize, out: &mut [f32]) {
+    for (lanes, out) in lanes.iter().step_by(step).zip(out) {
+        *out = fold(*lanes);
+    }
+}
+
+/// Defines `dot_f32` and `gemm_f32` over `accumulate` and `fold_each` for tiles of `$w` rows of `w` and the given heights of rows of
 /// `x`, greatest first, down to 1.
 macro_rules! products {
     ($features:literal, $w:literal, [$tallest:literal $(, $height:literal)*]) => {
@@ -27,7 +35,7 @@ macro_rules! products {
         pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
             assert_eq!(a.len(), b.len(), "operands of a dot product");
             let mut lanes = [[[0.0; LANES]; 1]; 1];
-            accumulate([a], [b], &mut lanes);
+            accumulate(true, [a], [b], &mut lanes);
             fold(lanes[0][0])
         }
 
@@ -47,9 +55,7 @@ macro_rules! products {
                         _ => unreachable!("a strip of {height} rows"),
                     }
                     for r in 0..height {
-                        for (j, out) in out[(i + r) * ldo + first..][..rows].iter_mut().enumerate() {
-                            *out = fold(lanes[j * height + r]);
-                        }
+                        fold_each(&lanes[r..rows * height], height, &mut out[(i + r) * ldo + first..][..rows]);
                     }
                 }
             }
@@ -60,18 +66,24 @@ macro_rules! products {
         fn strip<const X: usize>(x: &[f32], w: &[f32], k: usize, lanes: &mut [Lanes]) {
             let m = w.len() / k;
             let (lanes, _) = lanes[..m * X].as_chunks_mut::<X>();
-            lanes.as_flattened_mut().fill([0.0; LANES]);
             for start in (0..k).step_by(PASS) {
-                let pass = start..k.min(start + PASS);
-                let x: [&[f32]; X] = std::array::from_fn(|r| &x[r * k..][pass.clone()]);
-                let row = |j: usize| &w[j * k..][pass.clone()];
-                let (tiles, rest) = lanes.as_chunks_mut::<$w>();
-                for (t, tile) in tiles.iter_mut().enumerate() {
-                    accumulate(x, std::array::from_fn::<_, $w, _>(|j| row($w * t + j)), tile);
+                let (pass, fresh) = (start..k.min(start + PASS), start == 0);
+                // Loops rather than `map`: a closure is not sure to be inlined across the features of this function.
+                let mut rows: [&[f32]; X] = [&[]; X];
+                for r in 0..X {
+                    rows[r] = &x[r * k..][pass.clone()];
                 }
-                let done = m - rest.len();
+                let (tiles, rest) = lanes.as_chunks_mut::<$w>();
+                let done = tiles.len() * $w;
+                for (t, tile) in tiles.iter_mut().enumerate() {
+                    let mut weights: [&[f32]; $w] = [&[]; $w];
+                    for j in 0..$w {
+                        weights[j] = &w[($w * t + j) * k..][pass.clone()];
+                    }
+                    accumulate(fresh, rows, weights, tile);
+                }
                 for (j, single) in rest.iter_mut().enumerate() {
-                    accumulate(x, [row(done + j)], std::array::from_mut(single));
+                    accumulate(fresh, rows, [&w[(done + j) * k..][pass.clone()]], std::array::from_mut(single));
                 }
             }
         }

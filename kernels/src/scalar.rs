@@ -1,11 +1,13 @@
 //! The oracle: each kernel as the contract says it, on every target.
 
 use crate::bodies::{self, LANES, fold};
-use crate::pack::{Chunk, unpack_chunk};
+use crate::pack::{Groups, unpack_chunk};
 use crate::table::Kernels;
 use crate::views::{Acts32, Acts256, ActsRow, RowSums, STRIP, Strips32, Strips256, StripsRow, whole};
 
-pub(crate) static TABLE: Kernels = Kernels {
+pub(crate) static TABLE: Kernels = KERNELS;
+
+pub(crate) const KERNELS: Kernels = Kernels {
     name: "scalar",
     dot_f32,
     gemm_f32,
@@ -15,6 +17,7 @@ pub(crate) static TABLE: Kernels = Kernels {
     single_b32: crate::single::single_b32,
     single_b256: crate::single::single_b256,
     weighted_sum_f32,
+    weighted_sums_f32,
     exp_f32: bodies::exp_f32,
     sigmoid_f32: bodies::sigmoid_f32,
     softmax_f32: bodies::softmax_f32,
@@ -76,8 +79,36 @@ fn weighted_sum_f32(p: &[f32], v: &[f32], out: &mut [f32]) {
     }
 }
 
+fn weighted_sums_f32(p: &[f32], counts: &[usize], v: &[f32], out: &mut [f32]) {
+    sum_each(weighted_sum_f32, p, counts, v, out);
+}
+
+/// Weighted row sums one by one, for rungs without a better way.
+pub(crate) fn sum_each(
+    single: fn(&[f32], &[f32], &mut [f32]),
+    p: &[f32],
+    counts: &[usize],
+    v: &[f32],
+    out: &mut [f32],
+) {
+    let (ldp, width) = weighted_shape(p.len(), counts, v.len(), out.len());
+    for (i, count) in counts.iter().enumerate() {
+        single(&p[i * ldp..][..*count], &v[..count * width], &mut out[i * width..][..width]);
+    }
+}
+
+/// Checks the shapes of weighted row sums and gives the widths of the rows of `p` and of `v` and `out`.
+pub(crate) fn weighted_shape(p: usize, counts: &[usize], v: usize, out: usize) -> (usize, usize) {
+    let n = counts.len().max(1);
+    assert!(p.is_multiple_of(n) && out.is_multiple_of(n), "rows of weighted sums");
+    let (ldp, width) = (p / n, out / n);
+    let most = counts.iter().copied().max().unwrap_or(0);
+    assert!(most <= ldp && most * width <= v, "{most} weighted rows of {v} values, {ldp} weights");
+    (ldp, width)
+}
+
 /// Exact sum of products of the 32 codes of one row of a chunk, groups `from..to` of 8.
-fn dot_chunk(chunk: &Chunk, row: usize, x: &[i8], groups: std::ops::Range<usize>) -> i32 {
+fn dot_chunk(chunk: &Groups, row: usize, x: &[i8], groups: std::ops::Range<usize>) -> i32 {
     let fours = chunk[groups.clone()].iter().zip(&x.as_chunks::<4>().0[groups]);
     let products = fours.flat_map(|(w, x)| w[row].iter().zip(x)).map(|(w, x)| i32::from(*w) * i32::from(*x));
     products.sum()
@@ -117,7 +148,7 @@ fn gemm_b256(x: &Acts256<'_>, w: &Strips256<'_>, out: &mut [f32], ldo: usize) {
             for b in 0..blocks {
                 let (at_x, at) = (i * blocks + b, strip * blocks + b);
                 let codes = w.codes[8 * at * bytes..][..8 * bytes].chunks_exact(bytes);
-                let chunks: Vec<Chunk> = codes.map(|c| unpack_chunk(w.coding, c)).collect();
+                let chunks: Vec<Groups> = codes.map(|c| unpack_chunk(w.coding, c)).collect();
                 let acts = &x.codes[256 * at_x..][..256];
                 for (r, sum) in sums.iter_mut().enumerate() {
                     let (mut isum, mut low) = (0_i32, 0_i32);

@@ -2,7 +2,7 @@
 //! bit for bit, without writing them out. The oracle of what `single_products` makes for each rung.
 
 use crate::bodies::LANES;
-use crate::pack::{Chunk, unpack_chunk};
+use crate::pack::{Groups, unpack_chunk};
 use crate::views::{Factors, STRIP, Strips32, Strips256};
 
 pub(crate) fn single_b32(x: &[f32], w: &Strips32<'_>, out: &mut [f32]) {
@@ -80,7 +80,7 @@ fn by_sub<S: Copy + Into<f32>>(factors: &Rows, subs: &[S]) -> Rows {
 fn add<const FROM: usize, const TO: usize>(
     lanes: &mut [Rows; LANES],
     x: &[f32; 32],
-    codes: &Chunk,
+    codes: &Groups,
     weight: impl Fn(usize, f32) -> f32,
 ) {
     for g in FROM..TO {

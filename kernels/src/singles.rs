@@ -86,7 +86,7 @@ macro_rules! single_products {
                     for (b, x) in x.as_chunks::<32>().0.iter().enumerate() {
                         let at = strip * blocks + b;
                         let chunk = &w.codes[at * bytes..][..bytes];
-                        fetch(chunk);
+                        fetch(chunk, AHEAD);
                         let codes = plain(w.coding, chunk, part);
                         let at = at * STRIP + part * LANES;
                         let scales = [factors(&w.scales, at); 2];
@@ -112,7 +112,7 @@ macro_rules! single_products {
                     for (c, x) in x.as_chunks::<32>().0.iter().enumerate() {
                         let at = strip * chunks + c;
                         let chunk = &w.codes[at * bytes..][..bytes];
-                        fetch(chunk);
+                        fetch(chunk, AHEAD);
                         let codes = plain(w.coding, chunk, part);
                         // The first and the last sub-block of the chunk, which may be one.
                         let (first, last) = (at * per_chunk, at * per_chunk + per_chunk - 1);

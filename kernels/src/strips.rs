@@ -8,6 +8,9 @@
 //!   tokens;
 //! - `splat`, `ints`, `plus`, `times`, `subs`, `pair`, `plus_pair`: integers; `factors`, `floats`, `by`, `fma`, `put`: floats.
 
+use crate::views::STRIP;
+use std::ops::Range;
+
 /// Defines `gemm_b32`, `gemm_b256` and `gemm_row` on the operations in scope. So many tokens as the heights say meet a strip at once,
 /// `one_by_one` or `two_by_two`.
 macro_rules! strip_products {
@@ -15,7 +18,7 @@ macro_rules! strip_products {
         /// The registers of one chunk: a group each.
         #[target_feature(enable = $features)]
         #[inline]
-        fn unpack(coding: Coding, chunk: &[u8], part: usize) -> [Codes; 8] {
+        pub(crate) fn unpack(coding: Coding, chunk: &[u8], part: usize) -> [Codes; 8] {
             let (planes, _) = chunk.as_chunks::<64>();
             let mut planes = planes.iter();
             let mut plane = || {
@@ -59,7 +62,7 @@ macro_rules! strip_products {
         }
 
         /// What registers of this coding exceed the codes by.
-        fn bias(coding: Coding) -> i32 {
+        pub(crate) fn bias(coding: Coding) -> i32 {
             if is_signed(coding) { SIGNED_BIAS } else { coding.offset() }
         }
 
@@ -72,20 +75,22 @@ macro_rules! strip_products {
             w.check();
             let n = x.count(w.cols);
             output_shape(n, w.rows, out.len(), ldo);
-            let mut first = 0;
-            while first < n {
-                let out = &mut out[first * ldo..];
-                first += match (n - first, is_signed(w.coding)) {
-                    $((have, false) if have >= $height => tokens_b32::<$height, false>(x, first, w, out, ldo),)*
-                    $((have, true) if have >= $height => tokens_b32::<$height, true>(x, first, w, out, ldo),)*
-                    _ => unreachable!("tokens are left"),
-                };
+            for strips in $crate::strips::panels(w.rows) {
+                let mut first = 0;
+                while first < n {
+                    let (out, s) = (&mut out[first * ldo..], strips.clone());
+                    first += match (n - first, is_signed(w.coding)) {
+                        $((have, false) if have >= $height => tokens_b32::<$height, false>(x, first, w, s, out, ldo),)*
+                        $((have, true) if have >= $height => tokens_b32::<$height, true>(x, first, w, s, out, ldo),)*
+                        _ => unreachable!("tokens are left"),
+                    };
+                }
             }
         }
 
         #[target_feature(enable = $features)]
         fn tokens_b32<const T: usize, const SIGNED: bool>(
-            x: &Acts32<'_>, first: usize, w: &Strips32<'_>, out: &mut [f32], ldo: usize,
+            x: &Acts32<'_>, first: usize, w: &Strips32<'_>, strips: std::ops::Range<usize>, out: &mut [f32], ldo: usize,
         ) -> usize {
             let blocks = w.cols / 32;
             let run = |per_block: usize| first * blocks * per_block..(first + T) * blocks * per_block;
@@ -93,7 +98,7 @@ macro_rules! strip_products {
             let (scales, scaled) = (tokens::<_, T>(&x.scales[run(1)], blocks), tokens::<_, T>(&x.sums[run(1)], blocks));
             let totals = tokens::<_, T>(&x.totals[run(1)], blocks);
             let (bytes, bias, minima) = (w.coding.chunk_bytes(), bias(w.coding), !w.mins.is_empty());
-            for strip in 0..w.rows.div_ceil(STRIP) {
+            for strip in strips {
                 let chunks = &w.codes[strip * blocks * bytes..][..blocks * bytes];
                 for part in 0..STRIP / LANES {
                     let mut sums = [floats(splat(0)); T];
@@ -101,7 +106,7 @@ macro_rules! strip_products {
                         let chunk = &chunks[b * bytes..][..bytes];
                         let at = (strip * blocks + b) * STRIP + part * LANES;
                         if T == 1 {
-                            fetch(chunk);
+                            fetch(chunk, AHEAD);
                         }
                         let codes = unpack(w.coding, chunk, part);
                         let scale = factors(&w.scales, at);
@@ -145,20 +150,22 @@ macro_rules! strip_products {
             w.check();
             let n = x.count(w.cols);
             output_shape(n, w.rows, out.len(), ldo);
-            let mut first = 0;
-            while first < n {
-                let out = &mut out[first * ldo..];
-                first += match (n - first, is_signed(w.coding)) {
-                    $((have, false) if have >= $height => tokens_row::<$height, false>(x, first, w, out, ldo),)*
-                    $((have, true) if have >= $height => tokens_row::<$height, true>(x, first, w, out, ldo),)*
-                    _ => unreachable!("tokens are left"),
-                };
+            for strips in $crate::strips::panels(w.rows) {
+                let mut first = 0;
+                while first < n {
+                    let (out, s) = (&mut out[first * ldo..], strips.clone());
+                    first += match (n - first, is_signed(w.coding)) {
+                        $((have, false) if have >= $height => tokens_row::<$height, false>(x, first, w, s, out, ldo),)*
+                        $((have, true) if have >= $height => tokens_row::<$height, true>(x, first, w, s, out, ldo),)*
+                        _ => unreachable!("tokens are left"),
+                    };
+                }
             }
         }
 
         #[target_feature(enable = $features)]
         fn tokens_row<const T: usize, const SIGNED: bool>(
-            x: &ActsRow<'_>, first: usize, w: &StripsRow<'_>, out: &mut [f32], ldo: usize,
+            x: &ActsRow<'_>, first: usize, w: &StripsRow<'_>, strips: std::ops::Range<usize>, out: &mut [f32], ldo: usize,
         ) -> usize {
             let blocks = w.cols / 32;
             let acts: &[Acts] = x.codes[first * w.cols..(first + T) * w.cols].as_chunks().0.as_chunks().0;
@@ -167,7 +174,7 @@ macro_rules! strip_products {
             let zeros: [i32; T] = std::array::from_fn(|t| x.zeros[first + t]);
             let all: [i32; T] = std::array::from_fn(|t| totals[t].iter().map(|s| i32::from(*s)).sum());
             let (bytes, bias) = (w.coding.chunk_bytes(), bias(w.coding));
-            for strip in 0..w.rows.div_ceil(STRIP) {
+            for strip in strips {
                 let chunks = &w.codes[strip * blocks * bytes..][..blocks * bytes];
                 for part in 0..STRIP / LANES {
                     let at = strip * STRIP + part * LANES;
@@ -231,20 +238,22 @@ macro_rules! strip_products {
             w.check();
             let n = x.count(w.cols);
             output_shape(n, w.rows, out.len(), ldo);
-            let mut first = 0;
-            while first < n {
-                let out = &mut out[first * ldo..];
-                first += match (n - first, is_signed(w.coding)) {
-                    $((have, false) if have >= $height => tokens_b256::<$height, false>(x, first, w, out, ldo),)*
-                    $((have, true) if have >= $height => tokens_b256::<$height, true>(x, first, w, out, ldo),)*
-                    _ => unreachable!("tokens are left"),
-                };
+            for strips in $crate::strips::panels(w.rows) {
+                let mut first = 0;
+                while first < n {
+                    let (out, s) = (&mut out[first * ldo..], strips.clone());
+                    first += match (n - first, is_signed(w.coding)) {
+                        $((have, false) if have >= $height => tokens_b256::<$height, false>(x, first, w, s, out, ldo),)*
+                        $((have, true) if have >= $height => tokens_b256::<$height, true>(x, first, w, s, out, ldo),)*
+                        _ => unreachable!("tokens are left"),
+                    };
+                }
             }
         }
 
         #[target_feature(enable = $features)]
         fn tokens_b256<const T: usize, const SIGNED: bool>(
-            x: &Acts256<'_>, first: usize, w: &Strips256<'_>, out: &mut [f32], ldo: usize,
+            x: &Acts256<'_>, first: usize, w: &Strips256<'_>, strips: std::ops::Range<usize>, out: &mut [f32], ldo: usize,
         ) -> usize {
             let blocks = w.cols / 256;
             let run = |per_block: usize| first * blocks * per_block..(first + T) * blocks * per_block;
@@ -252,7 +261,7 @@ macro_rules! strip_products {
             let scales = &x.scales[run(1)];
             let bsums: &[[[i16; 2]; 8]] = x.sums[run(16)].as_chunks().0.as_chunks().0;
             let (bytes, bias, minima) = (w.coding.chunk_bytes(), bias(w.coding), !w.mins.is_empty());
-            for strip in 0..w.rows.div_ceil(STRIP) {
+            for strip in strips {
                 for part in 0..STRIP / LANES {
                     let mut sums = [floats(splat(0)); T];
                     for b in 0..blocks {
@@ -262,7 +271,7 @@ macro_rules! strip_products {
                         let mut isums = [splat(0); T];
                         for (c, chunk) in chunks.chunks_exact(bytes).enumerate() {
                             if T == 1 {
-                                fetch(chunk);
+                                fetch(chunk, AHEAD);
                             }
                             let codes = unpack(w.coding, chunk, part);
                             let mut dots = [splat(0); T];
@@ -384,6 +393,13 @@ macro_rules! two_by_two {
 #[cfg(target_arch = "aarch64")]
 pub(crate) use two_by_two;
 
+/// The strips of so many rows, a few at a time: these meet all tokens before the next ones, from a first-level cache.
+pub(crate) fn panels(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    const FEW: usize = 2;
+    let strips = rows.div_ceil(STRIP);
+    (0..strips).step_by(FEW).map(move |first| first..strips.min(first + FEW))
+}
+
 /// What each of `T` tokens has of `all`, `per_token` each.
 #[inline(always)]
 pub(crate) fn tokens<E, const T: usize>(all: &[E], per_token: usize) -> [&[E]; T] {
@@ -399,14 +415,14 @@ pub(crate) type Acts = [[i8; 4]; 8];
 
 /// How far ahead of its use a strip is asked for: what one core gets from memory while it waits for an answer, a few
 /// times over.
-const AHEAD: usize = 4096;
+pub(crate) const AHEAD: usize = 4096;
 
 /// Asks for what follows `chunk` at a distance, line by line. One token does so little work for a byte that the
 /// processor's own look-ahead ends at the instructions that wait for the last chunk.
 #[inline(always)]
-pub(crate) fn fetch(chunk: &[u8]) {
+pub(crate) fn fetch(chunk: &[u8], distance: usize) {
     for line in chunk.chunks(64) {
-        let at = line.as_ptr().wrapping_add(AHEAD);
+        let at = line.as_ptr().wrapping_add(distance);
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

@@ -13,6 +13,9 @@ pub type Quantize256 = fn(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums:
 /// as code 0; gives scale and zero.
 pub type QuantizeRow = fn(x: &[f32], codes: &mut [i8], totals: &mut [i16]) -> (f32, i32);
 
+/// Weighted row sums: weights, how many of each row count, rows, sums.
+pub type WeightedSums = fn(p: &[f32], counts: &[usize], v: &[f32], out: &mut [f32]);
+
 /// The kernels of one rung. See the crate's page for the contract that makes all rungs give the same bits.
 pub struct Kernels {
     /// The rung's name, as `LFMQ_ISA` takes it and reports print it.
@@ -34,6 +37,9 @@ pub struct Kernels {
     pub single_b256: fn(x: &[f32], w: &Strips256<'_>, out: &mut [f32]),
     /// `out[j] = Σ_i p[i] * v[i, j]` with `v [p.len(), out.len()]`.
     pub weighted_sum_f32: fn(p: &[f32], v: &[f32], out: &mut [f32]),
+    /// The same for several rows of `p [counts.len(), any]`, of which row `i` weighs the first `counts[i]` rows of `v`;
+    /// `out [counts.len(), width]` tells the width.
+    pub weighted_sums_f32: WeightedSums,
     /// Replaces each `x` by `e^x`; within 2 ulp, 0 below -103.98 and infinite above 88.73.
     pub exp_f32: fn(&mut [f32]),
     /// Replaces each `x` by `1 / (1 + e^-x)`.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use lfmq_artifact::{MANIFEST, Mode, Part, SideFile, Staging, published};
 use lfmq_checkpoint::Digested;
 use lfmq_core::{Artifact, ArtifactFile, ExportPlan, Fault, Kind, QuantPlan, Sink, TensorSource};
+use lfmq_digest::Digests;
 use lfmq_quant::quantize_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -92,8 +93,10 @@ impl Stage {
 /// # Errors
 /// An output exists or is being written by another run, the file system refuses, or a weight cannot be carried.
 pub fn write(job: &QuantizeJob, outputs: &[Planned<'_>], printer: &Printer) -> Result<Vec<Stage>> {
-    let source = Digested::new(&job.checkpoint);
-    let mut stages: Vec<Stage> = outputs.iter().map(|o| stage(job, o, &source, printer)).collect::<Result<_>>()?;
+    let digests = Digests::default();
+    let source = Digested::new(&job.checkpoint, &digests);
+    let claimed = outputs.iter().map(|output| stage(job, output, &source, &digests, printer));
+    let mut stages: Vec<Stage> = claimed.collect::<Result<_>>()?;
     quantize(job, &source, outputs, &stages, printer)?;
     let inputs = json!(source.digests(printer.observer()));
     for stage in &mut stages {
@@ -105,7 +108,13 @@ pub fn write(job: &QuantizeJob, outputs: &[Planned<'_>], printer: &Printer) -> R
 }
 
 /// Claims the folder of an output and writes everything that is no weight.
-fn stage(job: &QuantizeJob, planned: &Planned<'_>, source: &Digested<'_>, printer: &Printer) -> Result<Stage> {
+fn stage(
+    job: &QuantizeJob,
+    planned: &Planned<'_>,
+    source: &Digested<'_>,
+    digests: &Digests,
+    printer: &Printer,
+) -> Result<Stage> {
     let Planned { output, plan, export } = planned;
     let mut manifest = manifest(job, planned);
     let fingerprint = sha256_hex(format!("{} {manifest}", job.checkpoint.fingerprint()).as_bytes());
@@ -116,7 +125,8 @@ fn stage(job: &QuantizeJob, planned: &Planned<'_>, source: &Digested<'_>, printe
             return earlier(job, artifact, planned);
         }
     }
-    let mut staging = Staging::create(&output.folder, job.mode, &fingerprint).map_err(Fault::from)?;
+    let staging = Staging::create(&output.folder, job.mode, &fingerprint).map_err(Fault::from)?;
+    let mut staging = staging.beside(digests);
     let first = staging.add(export.files()).map_err(Fault::from)?;
     for file in &output.terms {
         staging.place(file).map_err(Fault::from)?;

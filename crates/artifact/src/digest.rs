@@ -2,9 +2,8 @@
 
 use crate::{ArtifactError, names};
 use lfmq_core::ArtifactFile;
+use lfmq_digest::{Sha256, hex};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -74,28 +73,20 @@ pub(crate) fn of_file(folder: &Path, name: &str) -> io::Result<ArtifactFile> {
 
 /// Hands everything in `from` on, piece by piece; how many bytes it was, and their digest.
 pub(crate) fn copy(from: &mut impl Read, mut to: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(u64, String)> {
-    let mut hasher = Sha256::new();
+    let mut sha = Sha256::default();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     loop {
         let piece = match from.read(&mut buffer) {
-            Ok(0) => return Ok((bytes, hex(&hasher.finalize()))),
+            Ok(0) => return Ok((bytes, hex(&sha.finish()))),
             Ok(n) => buffer.get(..n).unwrap_or_default(),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
         };
-        hasher.update(piece);
+        sha.update(piece);
         to(piece)?;
         bytes += piece.len() as u64;
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The list as `sha256sum` writes it.

@@ -3,13 +3,14 @@ use crate::journal::Journal;
 use crate::lock::Lock;
 use crate::publish::{self, MANIFEST};
 use crate::{ArtifactError, SideFile, names};
-use lfmq_core::{Artifact, ArtifactFile, PlannedFile, Sink};
+use lfmq_core::{Artifact, ArtifactFile, Mapped, PlannedFile, Sink};
+use lfmq_digest::{Digests, Follower, hex};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long finished tensors may wait for the journal: what a power cut can cost.
@@ -38,6 +39,7 @@ pub struct Staging {
     overwrite: bool,
     resumed: bool,
     files: Vec<Staged>,
+    digests: Digests,
     placed: Vec<String>,
     /// What stands in place of the files, once they are sealed.
     pub(crate) sealed: Option<Vec<ArtifactFile>>,
@@ -52,6 +54,8 @@ pub struct Staging {
 struct Staged {
     planned: PlannedFile,
     file: File,
+    /// Its digest, behind its writers; gone once it is settled.
+    follower: Option<Follower>,
     /// Once it is settled.
     digest: Option<ArtifactFile>,
 }
@@ -105,6 +109,7 @@ impl Staging {
             overwrite,
             resumed,
             files: Vec::new(),
+            digests: Digests::default(),
             placed: Vec::new(),
             sealed: None,
             finished,
@@ -112,6 +117,13 @@ impl Staging {
             journal: Mutex::new(journal),
             _lock: lock,
         })
+    }
+
+    /// Hashes files that are added from here on beside what else `digests` follows.
+    #[must_use]
+    pub fn beside(mut self, digests: &Digests) -> Self {
+        self.digests = digests.clone();
+        self
     }
 
     /// Makes `files` at their exact sizes and returns the index of the first: [`Sink::write_at`] of the
@@ -138,7 +150,9 @@ impl Staging {
                 }
                 file.set_len(planned.bytes).map_err(ArtifactError::io("reserve space for", &path))?;
             }
-            self.files.push(Staged { planned: planned.clone(), file, digest: None });
+            let mapped = Mapped::open(&path).map_err(ArtifactError::io("map", &path))?;
+            let follower = Some(self.digests.follow(Arc::new(mapped)));
+            self.files.push(Staged { planned: planned.clone(), file, follower, digest: None });
         }
         Ok(first)
     }
@@ -220,7 +234,18 @@ impl Staging {
     /// The file system refuses.
     pub fn settle(&mut self) -> Result<Vec<ArtifactFile>, ArtifactError> {
         let folder = &self.folder;
-        self.files.par_iter_mut().map(|staged| staged.settle(folder)).collect()
+        self.files.par_iter().try_for_each(|staged| staged.flush(folder))?;
+        let open: Vec<&Follower> = self.files.iter().filter_map(|staged| staged.follower.as_ref()).collect();
+        let mut found = self.digests.finish(&open, &|_| ()).into_iter();
+        let settled = self.files.iter_mut().filter_map(|staged| {
+            // The map goes with the follower.
+            let sha256 = staged.follower.take().and_then(|_| found.next());
+            let PlannedFile { name, bytes } = &staged.planned;
+            let new = sha256.map(|sha256| ArtifactFile { name: name.clone(), bytes: *bytes, sha256: hex(&sha256) });
+            staged.digest = new.or_else(|| staged.digest.take());
+            staged.digest.clone()
+        });
+        Ok(settled.collect())
     }
 
     /// Settles all files, writes `lfmq.json` and `SHA256SUMS`, and renames the folder to its final name. `manifest`, if an
@@ -272,20 +297,20 @@ impl Staging {
     ///
     /// # Errors
     /// The file system refuses.
-    pub fn discard(self) -> Result<(), ArtifactError> {
+    pub fn discard(mut self) -> Result<(), ArtifactError> {
+        // Some systems keep what is mapped.
+        self.files.clear();
         publish::remove(&self.folder)
     }
 }
 
 impl Staged {
-    fn settle(&mut self, folder: &Path) -> Result<ArtifactFile, ArtifactError> {
-        if let Some(known) = &self.digest {
-            return Ok(known.clone());
+    /// Brings all of an unsettled file to the disk.
+    fn flush(&self, folder: &Path) -> Result<(), ArtifactError> {
+        if self.follower.is_none() {
+            return Ok(());
         }
-        let path = folder.join(&self.planned.name);
-        self.file.sync_all().map_err(ArtifactError::io("flush", &path))?;
-        let digest = digest::of_file(folder, &self.planned.name).map_err(ArtifactError::io("read", &path))?;
-        Ok(self.digest.insert(digest).clone())
+        self.file.sync_all().map_err(|e| ArtifactError::io("flush", &folder.join(&self.planned.name))(e))
     }
 }
 
@@ -310,7 +335,12 @@ impl Sink for Staging {
         let staged = self.files.get(file).ok_or_else(|| invalid(format!("no file {file} was added")))?;
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= staged.planned.bytes);
         end.ok_or_else(|| invalid(format!("{} bytes at {offset} are past the planned size", bytes.len())))?;
-        write_all_at(&staged.file, offset, bytes)
+        write_all_at(&staged.file, offset, bytes)?;
+        if let Some(follower) = &staged.follower {
+            let start = usize::try_from(offset).map_err(|e| invalid(e.to_string()))?;
+            follower.wrote(start..start + bytes.len());
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use lfmq_core::DType;
+use lfmq_kernels::multiversion;
 
 /// Converts little-endian `bytes` of type `dtype`; both slices hold as many values. Exact for all three types.
 pub fn to_f32(dtype: DType, bytes: &[u8], out: &mut [f32]) {
@@ -12,12 +13,16 @@ pub fn to_f32(dtype: DType, bytes: &[u8], out: &mut [f32]) {
                 *x = f32::from_le_bytes(*word);
             }
         }
-        DType::BF16 => {
-            for (x, word) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                *x = f32::from_bits(u32::from(u16::from_le_bytes(*word)) << 16);
-            }
-        }
+        DType::BF16 => bf16_to_f32(bytes, out),
         DType::F16 => f16_to_f32(bytes, out),
+    }
+}
+
+multiversion! {
+    fn bf16_to_f32['a](bytes: &'a [u8], out: &'a mut [f32]) -> () {
+        for (x, word) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            *x = f32::from_bits(u32::from(u16::from_le_bytes(*word)) << 16);
+        }
     }
 }
 

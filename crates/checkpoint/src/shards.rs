@@ -9,6 +9,7 @@ use serde::de::{MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -21,7 +22,7 @@ pub struct Shard {
     /// Its name in the folder.
     pub name: String,
     /// Its bytes.
-    pub file: Mapped,
+    pub file: Arc<Mapped>,
 }
 
 /// The weight files, sorted by name.
@@ -65,7 +66,7 @@ impl Shards {
                     return Err(CheckpointError::Misplaced { tensor: tensor.name, expected: "one file".into(), found });
                 }
             }
-            shards.files.push(Shard { name, file });
+            shards.files.push(Shard { name, file: Arc::new(file) });
         }
         Ok(shards)
     }

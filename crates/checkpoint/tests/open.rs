@@ -2,6 +2,7 @@
 
 use lfmq_checkpoint::{Checkpoint, CheckpointError, Digested, disk_name};
 use lfmq_core::{DType, Silent, TensorId, TensorRole, TensorSource};
+use lfmq_digest::Digests;
 use lfmq_testkit::kit::{self, Kind};
 use lfmq_testkit::synth::{self, Size};
 use lfmq_testkit::{arith, expected_sha, golden};
@@ -33,10 +34,13 @@ fn every_kind_opens_with_exactly_the_tensors_of_its_spec() {
             let full = matches!(kind, Kind::Nasty | Kind::NastyMoe) || tensor.id.role == TensorRole::RouterBias;
             assert_eq!(tensor.dtype, if full { DType::F32 } else { DType::BF16 });
         }
-        for file in Digested::new(&source).digests(&Silent) {
+        for file in Digested::new(&source, &Digests::default()).digests(&Silent) {
             assert_eq!(Some(file.sha256.as_str()), expected_sha(&format!("hf/{}/{}", kind.folder(), file.name)));
         }
-        assert_eq!(Digested::new(&source).digests(&Silent).len(), 6 + usize::from(kind == Kind::Shards));
+        assert_eq!(
+            Digested::new(&source, &Digests::default()).digests(&Silent).len(),
+            6 + usize::from(kind == Kind::Shards)
+        );
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::error::expect;
 use crate::packed::{BlockKind, Form, Packed};
-use crate::{Embedding, Input, Linear, OpsError, by_panels, by_tiles, with_scratch};
+use crate::run::{Run, Unpacked32, Unpacked256};
+use crate::{Embedding, Input, Linear, OpsError, Tiles, by_panels, by_tiles, with_scratch};
 use lfmq_core::{Activation, ExecError};
-use lfmq_kernels::{Acts32, Acts256, Arena, Coding, Kernels};
+use lfmq_kernels::{Acts32, Acts256, Arena, Coding, Isa, Kernels};
 use std::ops::Range;
 
 /// Weights in blocks of 32: `w = scale * code (+ min)`. For Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4: an offset is
@@ -112,18 +113,6 @@ impl Blocks {
         }
     }
 
-    /// An error unless these are blocks of `form` of a `[rows, cols]` matrix.
-    pub(crate) fn check(&self, rows: usize, cols: usize, form: Form) -> Result<(), OpsError> {
-        expect(|| "run of blocks".into(), format!("[{rows}, {cols}]"), format!("[{}, {}]", self.rows(), self.cols()))?;
-        let (kind, minima) = match self {
-            Self::B32(b) => b.check().map(|()| ("32", !b.mins.is_empty()))?,
-            Self::B256(b) => b.check().map(|()| ("256", !b.mins.is_empty()))?,
-        };
-        let expected = if form.block == BlockKind::Of32 { "32" } else { "256" };
-        expect(|| "weights in a block".into(), expected, kind)?;
-        expect(|| "blocks with minima".into(), form.minima && rows * cols > 0, minima)
-    }
-
     /// The form that holds any such blocks.
     fn form(&self) -> Form {
         let (block, minima) = match self {
@@ -133,27 +122,21 @@ impl Blocks {
         Form { coding: Coding::Byte, block, factor: Factor::F32, minima }
     }
 
-    /// Some of the rows.
-    fn rows_of(&self, r: Range<usize>) -> Self {
-        fn part<T: Clone>(all: &[T], r: &Range<usize>, per_row: usize) -> Vec<T> {
-            if all.is_empty() { Vec::new() } else { all[r.start * per_row..r.end * per_row].to_vec() }
-        }
+    /// Lays some of the rows out.
+    fn fill(&self, rows: Range<usize>, run: &mut Run<'_>) -> Result<(), OpsError> {
+        let all = |per_row: usize| (rows.start * per_row..rows.end * per_row).collect::<Vec<_>>();
         match self {
-            Self::B32(b) => Self::B32(Block32 {
-                rows: r.len(),
-                cols: b.cols,
-                codes: part(&b.codes, &r, b.cols),
-                scales: part(&b.scales, &r, b.cols / 32),
-                mins: part(&b.mins, &r, b.cols / 32),
+            Self::B32(b) => run.fill32(&all(b.cols / 32), |i| Unpacked32 {
+                codes: b.codes.as_chunks().0[*i],
+                scale: b.scales[*i],
+                min: b.mins.get(*i).copied().unwrap_or_default(),
             }),
-            Self::B256(b) => Self::B256(Block256 {
-                rows: r.len(),
-                cols: b.cols,
-                codes: part(&b.codes, &r, b.cols),
-                scales: part(&b.scales, &r, b.cols / 256),
-                sub_scales: part(&b.sub_scales, &r, b.cols / 16),
-                mins: part(&b.mins, &r, b.cols / 256),
-                sub_mins: part(&b.sub_mins, &r, b.cols / 16),
+            Self::B256(b) => run.fill256(&all(b.cols / 256), |i| Unpacked256 {
+                codes: b.codes.as_chunks().0[*i],
+                scale: b.scales[*i],
+                sub_scales: b.sub_scales.as_chunks().0[*i],
+                min: b.mins.get(*i).copied().unwrap_or_default(),
+                sub_mins: b.sub_mins.as_chunks().0.get(*i).copied().unwrap_or_default(),
             }),
         }
     }
@@ -178,24 +161,26 @@ impl BlockLinear {
             Blocks::B32(b) => b.check()?,
             Blocks::B256(b) => b.check()?,
         }
-        let read = |rows| Ok::<_, OpsError>(blocks.rows_of(rows));
         let (rows, cols, form) = (blocks.rows(), blocks.cols(), blocks.form());
-        Self::read((rows, cols), form, activation, kernels, &Arena::default(), read)
+        let fill = |rows, run: &mut Run<'_>| blocks.fill(rows, run);
+        Self::read((rows, cols), form, activation, kernels, &Arena::default(), fill)
     }
 
-    /// Lays out a matrix `[rows, cols]` in the given form in some of `memory`. `read` gives runs of its rows; runs are read and packed on the current pool.
+    /// Lays out a matrix `[rows, cols]` in the given form in some of `memory`. `fill` fills runs of its rows, several at a
+    /// time on the current pool.
     ///
     /// # Errors
-    /// Of `read`, the one with the lowest rows; and when what it gives is of another form.
+    /// Of `fill`, the one with the lowest rows.
     pub fn read<E: From<OpsError> + Send>(
         (rows, cols): (usize, usize),
         form: Form,
         activation: Activation,
         kernels: &'static Kernels,
         memory: &Arena,
-        read: impl Fn(Range<usize>) -> Result<Blocks, E> + Sync,
+        fill: impl Fn(Range<usize>, &mut Run<'_>) -> Result<(), E> + Sync,
     ) -> Result<Self, E> {
-        Packed::new(rows, cols, form, memory, read).map(|weights| Self { weights, activation, kernels })
+        let weights = Packed::new((rows, cols), form, Isa::of(kernels), memory, fill)?;
+        Ok(Self { weights, activation, kernels })
     }
 
     /// Rows as the f32 values they stand for, into `out [rows.len(), cols]`.
@@ -219,36 +204,47 @@ impl Linear for BlockLinear {
 
     fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError> {
         let (n, kernels, weights) = (x.n(), x.kernels(), &self.weights);
-        match (weights.block(), self.activation) {
-            (BlockKind::Of32, Activation::Runtime) => {
-                let acts = x.blocks32();
-                by_tiles(n, weights.rows(), out, |tokens, rows, part, ldo| {
-                    (kernels.gemm_b32)(&some32(&acts, tokens, x.cols()), &weights.strips32(&rows), part, ldo);
-                    Ok(())
-                })
-            }
-            (BlockKind::Of256 { .. }, Activation::Runtime) => {
-                let acts = x.blocks256();
-                by_tiles(n, weights.rows(), out, |tokens, rows, part, ldo| {
-                    (kernels.gemm_b256)(&some256(&acts, tokens, x.cols()), &weights.strips256(&rows), part, ldo);
-                    Ok(())
-                })
-            }
+        if let Some(tile) = self.tiles(x) {
+            return by_tiles(n, weights.rows(), out, |tokens, rows, part, ldo| {
+                tile(tokens, rows, part, ldo);
+                Ok(())
+            });
+        }
+        match (weights.block(), n) {
             // One token would cost more in writing weights out than in using them.
-            (kind, Activation::F32) if n == 1 => by_panels(n, weights.rows(), out, |rows, part| {
+            (kind, 1) => by_panels(n, weights.rows(), out, |rows, part| {
                 match kind {
                     BlockKind::Of32 => (kernels.single_b32)(x.values(), &weights.strips32(&rows), part),
                     BlockKind::Of256 { .. } => (kernels.single_b256)(x.values(), &weights.strips256(&rows), part),
                 }
                 Ok(())
             }),
-            (_, Activation::F32) => by_panels(n, weights.rows(), out, |rows, part| {
+            _ => by_panels(n, weights.rows(), out, |rows, part| {
                 with_scratch(rows.len() * weights.cols(), |w| {
                     self.widen(rows.clone(), w);
                     (kernels.gemm_f32)(x.values(), w, weights.cols(), part, rows.len());
                 });
                 Ok(())
             }),
+        }
+    }
+
+    fn tiles<'a>(&'a self, x: &'a Input<'_>) -> Option<Tiles<'a>> {
+        let (cols, kernels, weights) = (x.cols(), x.kernels(), &self.weights);
+        match (self.activation, weights.block()) {
+            (Activation::F32, _) => None,
+            (Activation::Runtime, BlockKind::Of32) => {
+                let acts = x.blocks32();
+                Some(Box::new(move |tokens, rows, out, ldo| {
+                    (kernels.gemm_b32)(&some32(&acts, tokens, cols), &weights.strips32(&rows), out, ldo);
+                }))
+            }
+            (Activation::Runtime, BlockKind::Of256 { .. }) => {
+                let acts = x.blocks256();
+                Some(Box::new(move |tokens, rows, out, ldo| {
+                    (kernels.gemm_b256)(&some256(&acts, tokens, cols), &weights.strips256(&rows), out, ldo);
+                }))
+            }
         }
     }
 }

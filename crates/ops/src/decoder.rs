@@ -5,10 +5,12 @@ use crate::conv::{ConvState, ShortConv};
 use crate::moe::Routes;
 use crate::norm::rms_norm;
 use crate::rope::{Rotation, inverse_frequencies};
-use crate::spare::{give, take};
+use crate::spare::take;
 use crate::{DecoderSession, Embedding, Ffn, Input, Linear, OpsError};
 use lfmq_core::ExecError;
-use lfmq_kernels::Kernels;
+use lfmq_kernels::{Kernels, multiversion};
+use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Logits are made for this many positions at a time; bounds what lies between the head's panels and its output.
@@ -78,6 +80,12 @@ impl Step {
         let frequencies = inverse_frequencies(config.rope_theta, config.head_dim);
         Self { rotation: Rotation::new(&frequencies, start, n), eps: config.norm_eps, kernels }
     }
+
+    /// Token `t` of the residual stream `x [n, hidden]` after a norm.
+    fn normed(&self, x: &[f32], t: usize, weight: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(&x[t * out.len()..][..out.len()]);
+        rms_norm(out, weight, self.eps, self.kernels);
+    }
 }
 
 impl LayerState {
@@ -106,36 +114,48 @@ impl Layer<'_> {
     /// # Errors
     /// When a weight cannot be read; `x` and `state` are unspecified then.
     pub fn forward(&self, step: &Step, x: &mut [f32], state: &mut LayerState) -> Result<Routes, ExecError> {
-        let Step { rotation, eps, kernels } = step;
-        let mut normed = take(x.len());
-        normed.copy_from_slice(x);
-        rms_norm(&mut normed, &self.mixer_norm, *eps, kernels);
-        match (&self.mixer, state) {
-            (Mixer::Conv(conv), LayerState::Conv(state)) => add(x, conv.forward(&normed, state, kernels)?),
-            (Mixer::Attention(attention), LayerState::Attention(cache)) => {
-                add(x, attention.forward(&normed, cache, rotation, *eps, kernels)?);
+        let hidden = self.mixer_norm.len();
+        let n = x.len().checked_div(hidden).unwrap_or(0);
+        let mixed = {
+            let normed = |t: Range<usize>, row: &mut [f32]| step.normed(x, t.start, &self.mixer_norm, row);
+            let input = Input::made(n, hidden, 1, &normed, step.kernels);
+            match (&self.mixer, state) {
+                (Mixer::Conv(conv), LayerState::Conv(state)) => conv.forward(&input, state)?,
+                (Mixer::Attention(attention), LayerState::Attention(cache)) => {
+                    attention.forward(&input, cache, &step.rotation, step.eps)?
+                }
+                _ => {
+                    debug_assert!(false, "a state of another kind of layer");
+                    take(0)
+                }
             }
-            _ => debug_assert!(false, "a state of another kind of layer"),
-        }
-
-        normed.copy_from_slice(x);
-        rms_norm(&mut normed, &self.ffn_norm, *eps, kernels);
-        let (out, routes) = match &self.ffn {
-            Ffn::Dense(ffn) => (ffn.forward(&normed, kernels)?, Routes::new()),
-            Ffn::Moe(moe) => moe.forward(&normed, kernels)?,
         };
-        give(normed);
-        add(x, out);
+        add(x, &mixed);
+        drop(mixed);
+
+        let normed = |t: Range<usize>, row: &mut [f32]| step.normed(x, t.start, &self.ffn_norm, row);
+        let input = Input::made(n, hidden, 1, &normed, step.kernels);
+        let (out, routes) = match &self.ffn {
+            Ffn::Dense(ffn) => (ffn.forward(&input)?, Routes::new()),
+            Ffn::Moe(moe) => moe.forward(&input)?,
+        };
+        add(x, &out);
         Ok(routes)
     }
 }
 
-/// `x += y`.
-fn add(x: &mut [f32], y: Vec<f32>) {
-    for (x, y) in x.iter_mut().zip(&y) {
-        *x += y;
+/// `x += y`, in pieces on the current pool.
+fn add(x: &mut [f32], y: &[f32]) {
+    const PIECE: usize = 1 << 14;
+    x.par_chunks_mut(PIECE).zip(y.par_chunks(PIECE)).for_each(|(x, y)| plus(x, y));
+}
+
+multiversion! {
+    fn plus['a](x: &'a mut [f32], y: &'a [f32]) -> () {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
     }
-    give(y);
 }
 
 /// A whole model. `'w` is the life of whatever its weights are read from.
@@ -215,9 +235,10 @@ impl<'w> Decoder<'w> {
     pub fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>, ExecError> {
         let hidden = self.config.hidden;
         let mut x = vec![0.0; tokens.len() * hidden];
-        for (token, row) in tokens.iter().zip(x.chunks_exact_mut(hidden)) {
-            self.embedding.lookup(self.row(*token)?, row)?;
-        }
+        let rows = tokens.iter().map(|token| self.row(*token)).collect::<Result<Vec<_>, _>>()?;
+        let looked_up = rows.par_iter().zip(x.par_chunks_mut(hidden)).map(|(row, x)| self.embedding.lookup(*row, x));
+        // In order, so that the error is the first one on any number of threads.
+        looked_up.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
         Ok(x)
     }
 

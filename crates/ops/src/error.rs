@@ -14,6 +14,16 @@ pub enum OpsError {
         /// What there is.
         found: String,
     },
+    /// A scale or minimum of a block is infinite or not a number.
+    #[error("{what} in row {row}: expected a finite number, found {value}")]
+    NotFinite {
+        /// Which of the two.
+        what: &'static str,
+        /// The row, counted from the first of its run.
+        row: usize,
+        /// What it is.
+        value: f32,
+    },
 }
 
 impl OpsError {

@@ -1,11 +1,14 @@
 //! Feed-forwards.
 
-use crate::spare::{give, take};
+use crate::panels::tokens_of_a_tile;
+use crate::spare::{Buffer, take};
 use crate::{Input, Linear, Moe};
 use lfmq_core::ExecError;
-use lfmq_kernels::Kernels;
-use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Rows of gate and up that are multiplied together.
+const PANEL: usize = 512;
 
 /// SwiGLU: `down(silu(gate · n) ⊙ (up · n))`, no biases. Also one expert of a mixture.
 pub struct DenseFfn<'w> {
@@ -30,19 +33,34 @@ impl DenseFfn<'_> {
     ///
     /// # Errors
     /// When a weight cannot be read.
-    pub fn forward(&self, x: &[f32], kernels: &'static Kernels) -> Result<Vec<f32>, ExecError> {
-        let input = Input::new(x, self.gate.cols(), kernels);
-        let (n, width) = (input.n(), self.gate.rows());
-        let (mut gate, mut up) = (take(n * width), take(n * width));
-        self.gate.apply(&input, &mut gate)?;
-        self.up.apply(&input, &mut up)?;
-        if width > 0 {
-            gate.par_chunks_mut(width).zip(up.par_chunks(width)).for_each(|(g, u)| (kernels.silu_mul_f32)(g, u));
-        }
-        give(up);
+    pub(crate) fn forward(&self, x: &Input<'_>) -> Result<Buffer<f32>, ExecError> {
+        let (n, width, kernels) = (x.n(), self.gate.rows(), x.kernels());
         let mut out = take(n * self.down.rows());
-        self.down.apply(&Input::new(&gate, width, kernels), &mut out)?;
-        give(gate);
+        let block = tokens_of_a_tile(n);
+        if let Some(((block, gate), up)) = block.zip(self.gate.tiles(x)).zip(self.up.tiles(x)) {
+            // What tokens have of gate and up stays in a second-level cache until it is quantized.
+            let gated = |tokens: Range<usize>, out: &mut [f32]| {
+                let mut ups = take(tokens.len() * PANEL);
+                for row in (0..width).step_by(PANEL) {
+                    let rows = row..width.min(row + PANEL);
+                    gate(tokens.clone(), rows.clone(), &mut out[row..], width);
+                    up(tokens.clone(), rows.clone(), &mut ups, PANEL);
+                    for (gate, up) in out.chunks_exact_mut(width).zip(ups.chunks_exact(PANEL)) {
+                        (kernels.silu_mul_f32)(&mut gate[rows.clone()], &up[..rows.len()]);
+                    }
+                }
+            };
+            self.down.apply(&Input::made(n, width, block, &gated, kernels), &mut out)?;
+            return Ok(out);
+        }
+        let (mut gate, mut up) = (take(n * width), take(n * width));
+        self.gate.apply(x, &mut gate)?;
+        self.up.apply(x, &mut up)?;
+        let gated = |t: Range<usize>, row: &mut [f32]| {
+            row.copy_from_slice(&gate[t.start * width..][..width]);
+            (kernels.silu_mul_f32)(row, &up[t.start * width..][..width]);
+        };
+        self.down.apply(&Input::made(n, width, 1, &gated, kernels), &mut out)?;
         Ok(out)
     }
 }

@@ -16,7 +16,18 @@ pub trait Linear: Send + Sync {
     /// # Errors
     /// When a weight cannot be read.
     fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError>;
+
+    /// The products with `x` tile by tile, for weights that cost nothing to visit again; `None` for others. `x` is
+    /// brought into the form that tiles need before this returns.
+    fn tiles<'a>(&'a self, x: &'a Input<'_>) -> Option<Tiles<'a>> {
+        let _ = x;
+        None
+    }
 }
+
+/// Products of some tokens with some rows of weights, the first of which begins a panel of [`by_tiles`]: called with
+/// `(tokens, rows, out, ldo)` it fills `out[i * ldo + j]` with output `rows.start + j` of token `tokens.start + i`.
+pub type Tiles<'a> = Box<dyn Fn(Range<usize>, Range<usize>, &mut [f32], usize) + Send + Sync + 'a>;
 
 /// A matrix `[vocab, hidden]` whose rows are looked up by token.
 pub trait Embedding: Send + Sync {
@@ -62,11 +73,10 @@ impl Linear for F32Linear {
     }
 
     fn apply(&self, x: &Input<'_>, out: &mut [f32]) -> Result<(), ExecError> {
-        let kernels = x.kernels();
+        let (values, kernels) = (x.values(), x.kernels());
         by_tiles(x.n(), self.rows, out, |tokens, rows, part, ldo| {
             let part_of = |r: Range<usize>| r.start * self.cols..r.end * self.cols;
-            let (x, w) = (&x.values()[part_of(tokens)], &self.weights[part_of(rows)]);
-            (kernels.gemm_f32)(x, w, self.cols, part, ldo);
+            (kernels.gemm_f32)(&values[part_of(tokens)], &self.weights[part_of(rows)], self.cols, part, ldo);
             Ok(())
         })
     }

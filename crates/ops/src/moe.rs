@@ -1,9 +1,11 @@
 //! Mixture of experts.
 
-use crate::spare::{give, take};
+use crate::spare::{Buffer, take};
 use crate::{DenseFfn, Input, Linear, Routing};
 use lfmq_core::ExecError;
-use lfmq_kernels::Kernels;
+use lfmq_kernels::multiversion;
+use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Experts behind a sigmoid router.
@@ -27,37 +29,41 @@ impl Moe<'_> {
     ///
     /// # Errors
     /// When a weight cannot be read.
-    pub fn forward(&self, x: &[f32], kernels: &'static Kernels) -> Result<(Vec<f32>, Routes), ExecError> {
-        let hidden = self.router.cols();
-        let input = Input::new(x, hidden, kernels);
-        let mut logits = vec![0.0; input.n() * self.router.rows()];
-        self.router.apply(&input, &mut logits)?;
-
-        let mut routes = Routes::with_capacity(input.n());
+    pub(crate) fn forward(&self, x: &Input<'_>) -> Result<(Buffer<f32>, Routes), ExecError> {
+        let (hidden, kernels) = (self.router.cols(), x.kernels());
+        let mut logits = take(x.n() * self.router.rows());
+        self.router.apply(x, &mut logits)?;
+        let by_token = logits.par_chunks_exact_mut(self.router.rows().max(1));
+        let chosen: Vec<Vec<(u16, f32)>> = by_token.map(|logits| self.routing.choose(logits, kernels)).collect();
         let mut by_expert = vec![Vec::new(); self.experts.len()];
-        for (token, logits) in logits.chunks_exact_mut(self.router.rows().max(1)).enumerate() {
-            let chosen = self.routing.choose(logits, kernels);
-            routes.push(chosen.iter().map(|(e, _)| *e).collect());
+        for (token, chosen) in chosen.iter().enumerate() {
             for (e, weight) in chosen {
-                by_expert[usize::from(e)].push((token, weight));
+                by_expert[usize::from(*e)].push((token, *weight));
             }
         }
 
-        let mut out = take(x.len());
-        out.fill(0.0);
+        let values = x.values();
+        let mut out = take(values.len());
+        out.par_chunks_mut(hidden).for_each(|out| out.fill(0.0));
         for (expert, tokens) in self.experts.iter().zip(&by_expert).filter(|(_, t)| !t.is_empty()) {
-            let mut gathered = take(tokens.len() * hidden);
-            for ((t, _), row) in tokens.iter().zip(gathered.chunks_exact_mut(hidden)) {
-                row.copy_from_slice(&x[t * hidden..][..hidden]);
-            }
-            let part = expert.forward(&gathered, kernels)?;
-            for ((token, weight), part) in tokens.iter().zip(part.chunks_exact(hidden)) {
-                for (o, p) in out[token * hidden..].iter_mut().zip(part) {
-                    *o += weight * p;
+            let gather = |i: Range<usize>, row: &mut [f32]| {
+                row.copy_from_slice(&values[tokens[i.start].0 * hidden..][..hidden]);
+            };
+            let part = expert.forward(&Input::made(tokens.len(), hidden, 1, &gather, kernels))?;
+            out.par_chunks_mut(hidden).enumerate().for_each(|(token, out)| {
+                if let Ok(i) = tokens.binary_search_by_key(&token, |(t, _)| *t) {
+                    add_weighted(out, tokens[i].1, &part[i * hidden..][..hidden]);
                 }
-            }
-            [gathered, part].into_iter().for_each(give);
+            });
         }
-        Ok((out, routes))
+        Ok((out, chosen.iter().map(|chosen| chosen.iter().map(|(e, _)| *e).collect()).collect()))
+    }
+}
+
+multiversion! {
+    fn add_weighted['a](out: &'a mut [f32], weight: f32, part: &'a [f32]) -> () {
+        for (o, p) in out.iter_mut().zip(part) {
+            *o += weight * p;
+        }
     }
 }

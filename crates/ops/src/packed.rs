@@ -1,8 +1,9 @@
 //! Quantized weights laid out once, in the strips that kernels read.
 
 use crate::OpsError;
-use crate::blocks::{Blocks, Factor};
-use lfmq_kernels::{Arena, Coding, Factors, STRIP, Slab, Strips32, Strips256, pack_codes, pack_values};
+use crate::blocks::Factor;
+use crate::run::{KeptRun, Run};
+use lfmq_kernels::{Arena, Coding, Factors, Isa, STRIP, Slab, Strips32, Strips256};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -35,14 +36,14 @@ pub enum BlockKind {
 }
 
 impl BlockKind {
-    fn weights(self) -> usize {
+    pub(crate) fn weights(self) -> usize {
         match self {
             Self::Of32 => 32,
             Self::Of256 { .. } => 256,
         }
     }
 
-    fn subs(self) -> usize {
+    pub(crate) fn subs(self) -> usize {
         match self {
             Self::Of32 => 0,
             Self::Of256 { subs } => subs,
@@ -80,36 +81,6 @@ impl Kept {
     }
 }
 
-/// The factors of one run.
-enum KeptRun<'a> {
-    F16(&'a mut [u16]),
-    F32(&'a mut [f32]),
-}
-
-impl KeptRun<'_> {
-    /// Packs `values [rows, per_row]`, strip by strip.
-    fn fill(&mut self, what: &str, per_row: usize, values: &[f32]) -> Result<(), OpsError> {
-        match self {
-            Self::F32(out) => by_strip(per_row, values, out),
-            Self::F16(out) => {
-                let halves: Vec<u16> = values.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect();
-                let lossy = values.iter().zip(&halves).find(|(v, h)| half::f16::from_bits(**h).to_f32() != **v);
-                if let Some((value, _)) = lossy {
-                    return Err(OpsError::shape(what, "a binary16", value));
-                }
-                by_strip(per_row, &halves, out);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn by_strip<T: Copy + Default>(per_row: usize, values: &[T], out: &mut [T]) {
-    for (values, out) in values.chunks(STRIP * per_row).zip(out.chunks_exact_mut(STRIP * per_row)) {
-        pack_values(per_row, values, out);
-    }
-}
-
 /// Part of `all`, which may be empty altogether.
 fn within<T>(all: &[T], part: Range<usize>) -> &[T] {
     if all.is_empty() { all } else { &all[part] }
@@ -139,23 +110,14 @@ pub(crate) struct Packed {
     sub_mins: Slab<u8>,
 }
 
-/// What one task fills.
-struct Run<'a> {
-    codes: &'a mut [u8],
-    scales: KeptRun<'a>,
-    mins: KeptRun<'a>,
-    sub_scales: &'a mut [i8],
-    sub_mins: &'a mut [u8],
-}
-
 impl Packed {
-    /// Packs what `read` gives for runs of rows, several at a time on the current pool.
+    /// Has `fill` fill runs of rows, several at a time on the current pool.
     pub(crate) fn new<E: From<OpsError> + Send>(
-        rows: usize,
-        cols: usize,
+        (rows, cols): (usize, usize),
         form: Form,
+        isa: Isa,
         memory: &Arena,
-        read: impl Fn(Range<usize>) -> Result<Blocks, E> + Sync,
+        fill: impl Fn(Range<usize>, &mut Run<'_>) -> Result<(), E> + Sync,
     ) -> Result<Self, E> {
         let weights = form.block.weights();
         if !cols.is_multiple_of(weights) {
@@ -175,31 +137,28 @@ impl Packed {
             sub_scales: memory.zeros(blocks * form.block.subs()),
             sub_mins: memory.zeros(few * form.block.subs()),
         };
-        let done: Vec<Result<(), E>> = packed
-            .runs()
-            .into_par_iter()
-            .enumerate()
-            .map(|(r, mut run)| {
-                let rows = r * RUN..rows.min((r + 1) * RUN);
-                Ok(run.fill(form, rows.len(), cols, &read(rows)?)?)
-            })
-            .collect();
+        let runs = packed.runs(isa);
+        let done: Vec<Result<(), E>> =
+            runs.into_par_iter().enumerate().map(|(r, mut run)| fill(r * RUN..r * RUN + run.rows, &mut run)).collect();
         // In order, so that the error is the first one on any number of threads.
         done.into_iter().collect::<Result<(), E>>().map(|()| packed)
     }
 
-    fn runs(&mut self) -> Vec<Run<'_>> {
-        let (runs, subs) = (self.rows.div_ceil(RUN), self.form.block.subs());
-        let blocks = RUN * self.cols / self.form.block.weights();
-        let codes = cut(&mut self.codes, RUN / STRIP * self.cols / 32 * self.form.coding.chunk_bytes(), runs);
+    fn runs(&mut self, isa: Isa) -> Vec<Run<'_>> {
+        let (rows, cols, form) = (self.rows, self.cols, self.form);
+        let (runs, subs) = (rows.div_ceil(RUN), form.block.subs());
+        let blocks = RUN * cols / form.block.weights();
+        let codes = cut(&mut self.codes, RUN / STRIP * cols / 32 * form.coding.chunk_bytes(), runs);
         let scales = self.scales.runs(blocks, runs);
         let mins = self.mins.runs(blocks, runs);
         let sub_scales = cut(&mut self.sub_scales, blocks * subs, runs);
         let sub_mins = cut(&mut self.sub_mins, blocks * subs, runs);
         let parts = codes.into_iter().zip(scales).zip(mins).zip(sub_scales.into_iter().zip(sub_mins));
-        parts
-            .map(|(((codes, scales), mins), (sub_scales, sub_mins))| Run { codes, scales, mins, sub_scales, sub_mins })
-            .collect()
+        let run = |(r, (((codes, scales), mins), (sub_scales, sub_mins)))| {
+            let rows = RUN.min(rows - r * RUN);
+            Run { rows, cols, form, isa, codes, scales, mins, sub_scales, sub_mins }
+        };
+        parts.enumerate().map(run).collect()
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -246,33 +205,4 @@ impl Packed {
             sub_mins: within(&self.sub_mins, part(blocks * subs * STRIP)),
         }
     }
-}
-
-impl Run<'_> {
-    fn fill(&mut self, form: Form, rows: usize, cols: usize, blocks: &Blocks) -> Result<(), OpsError> {
-        blocks.check(rows, cols, form)?;
-        let (codes, scales, mins) = match blocks {
-            Blocks::B32(b) => (&b.codes, &b.scales, &b.mins),
-            Blocks::B256(b) => {
-                let per_row = cols / 256 * form.block.subs();
-                by_strip(per_row, &thinned(&b.sub_scales, form.block.subs()), self.sub_scales);
-                if form.minima {
-                    by_strip(per_row, &thinned(&b.sub_mins, form.block.subs()), self.sub_mins);
-                }
-                (&b.codes, &b.scales, &b.mins)
-            }
-        };
-        let strip = cols / 32 * form.coding.chunk_bytes();
-        for (codes, out) in codes.chunks(STRIP * cols.max(1)).zip(self.codes.chunks_exact_mut(strip.max(1))) {
-            pack_codes(form.coding, cols, codes, out);
-        }
-        let per_row = cols / form.block.weights();
-        self.scales.fill("scale", per_row, scales)?;
-        if form.minima { self.mins.fill("minimum", per_row, mins) } else { Ok(()) }
-    }
-}
-
-/// One of every two where a sub-block of 32 has named its factor twice.
-fn thinned<T: Copy>(all: &[T], subs: usize) -> Vec<T> {
-    all.iter().copied().step_by(16 / subs.max(1)).collect()
 }

@@ -1,11 +1,14 @@
 //! A decoder put together by hand: long feeds, cutting, and refusals. What the numbers should be is told by the
 //! goldens of `lfmq-reference`.
 
-use lfmq_core::{Session, Want};
+use lfmq_core::{Activation, Session, Want};
 use lfmq_kernels::Kernels;
 use lfmq_ops::attention::Attention;
 use lfmq_ops::conv::ShortConv;
-use lfmq_ops::{Decoder, DecoderConfig, DenseFfn, F32Linear, Ffn, Gate, Layer, Linear, Mixer, Moe, OpsError, Routing};
+use lfmq_ops::{
+    Block32, BlockLinear, Blocks, Decoder, DecoderConfig, DenseFfn, F32Linear, Ffn, Gate, Layer, Linear, Mixer, Moe,
+    OpsError, Routing,
+};
 use std::sync::Arc;
 
 const HIDDEN: usize = 32;
@@ -124,6 +127,36 @@ fn long_feeds_are_cut_without_a_trace() {
     }
     let used: std::collections::BTreeSet<u16> = routes[0].iter().flatten().copied().collect();
     assert!(used.len() > 2, "a router that always chooses the same proves nothing");
+}
+
+/// Weights in blocks of 32, whose products are cut by tokens where there are many for the threads there are.
+fn blocks(seed: &mut u32, rows: usize, cols: usize) -> Arc<BlockLinear> {
+    let codes = noise(seed, rows * cols, 127.0).iter().map(|x| *x as i8).collect();
+    let scales = noise(seed, rows * cols / 32, 0.004);
+    let blocks = Blocks::B32(Block32 { rows, cols, codes, scales, mins: vec![] });
+    Arc::new(BlockLinear::new(&blocks, Activation::Runtime, Kernels::best()).unwrap())
+}
+
+#[test]
+fn quantized_layers_give_the_same_however_they_are_cut() {
+    let decoder = decoder(|_, layers| {
+        let mut seed = 3;
+        let mut m = |rows, cols| blocks(&mut seed, rows, cols) as Arc<dyn Linear>;
+        layers[0].ffn = Ffn::Dense(DenseFfn { gate: m(608, HIDDEN), up: m(608, HIDDEN), down: m(HIDDEN, 608) });
+        if let Mixer::Conv(conv) = &mut layers[0].mixer {
+            (conv.in_proj, conv.out_proj) = (m(3 * HIDDEN, HIDDEN), m(HIDDEN, HIDDEN));
+        }
+        if let Mixer::Attention(attention) = &mut layers[1].mixer {
+            attention.q = m(32, HIDDEN);
+        }
+    });
+    let decoder = decoder.unwrap();
+    let expected = run(&decoder, &[1; 590], 1);
+    assert!(expected.0.iter().all(|logit| f32::from_bits(*logit).is_finite()));
+    // 590 tokens are 64 or more for each of up to 9 threads.
+    for (pieces, threads) in [(&[590][..], 1), (&[590], 2), (&[590], 5), (&[590], 10), (&[300, 257, 33], 2)] {
+        assert_eq!(run(&decoder, pieces, threads), expected, "{pieces:?}, {threads} threads");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Operators against plain f64 arithmetic, written here a second time from the formulas.
 
 use lfmq_kernels::Kernels;
-use lfmq_ops::conv::{add_bias, short_conv};
+use lfmq_ops::conv::{Convolution, add_bias};
 use lfmq_ops::norm::rms_norm;
 use lfmq_ops::rope::{Rotation, inverse_frequencies};
 use lfmq_ops::{Gate, Routing, by_panels};
@@ -80,8 +80,11 @@ fn short_conv_is_a_causal_cross_correlation() {
         for cut in 0..=n {
             let (mut state, mut ours) = (vec![0.0; (taps - 1) * hidden], vec![0.0; n * hidden]);
             let (first, second) = ours.split_at_mut(cut * hidden);
-            short_conv(hidden, &z[..cut * 3 * hidden], &kernel, bias, &mut state, first);
-            short_conv(hidden, &z[cut * 3 * hidden..], &kernel, bias, &mut state, second);
+            for (z, out) in [(&z[..cut * 3 * hidden], first), (&z[cut * 3 * hidden..], second)] {
+                let conv = Convolution::new(hidden, z, &kernel, bias, &state);
+                out.chunks_exact_mut(hidden).enumerate().for_each(|(t, out)| conv.fill(t, out));
+                state = conv.state_after(z.len() / (3 * hidden));
+            }
             close(&ours, &exact, &format!("short_conv {hidden} {taps} cut at {cut}"));
             assert_eq!(state.len(), (taps - 1) * hidden);
         }

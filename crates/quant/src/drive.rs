@@ -1,6 +1,8 @@
 //! A whole model through its plans: slabs of rows, in parallel, in bounded memory.
 
-use crate::{Importance, QuantError, Scheme, WeightError, dequantize, scheme};
+use crate::schemes::dequantize_parts;
+use crate::weight_error::Sums;
+use crate::{Importance, QuantError, Scheme, WeightError, scheme};
 use lfmq_core::{
     ExportPlan, Fault, Observer, QuantPlan, QuantizedRows, Sink, SourceTensor, TensorPlan, TensorSource, Unit,
 };
@@ -13,9 +15,9 @@ use std::sync::{Mutex, PoisonError};
 /// Weights in a slab, but one row at least. Not a matter of memory or threads, so that error figures are not either.
 const SLAB: usize = 1 << 16;
 
-/// Bytes a slab costs for each of its weights: as read, as decoded, and at most five quantized and five packed.
+/// Bytes a slab costs for each of its weights: as read, and at most five quantized and five packed.
 /// Schemes and outputs take their turns, so their number does not count.
-const COST: usize = 18;
+const COST: usize = 14;
 
 /// Somewhere a model goes: its plan, and who writes it.
 pub struct Output<'a> {
@@ -238,6 +240,7 @@ struct Desk<'a> {
 #[derive(Default)]
 struct Buffers {
     weights: Vec<f32>,
+    /// What a part of the rows stands for.
     values: Vec<f32>,
     rows: QuantizedRows,
 }
@@ -247,7 +250,6 @@ impl Desk<'_> {
     fn process(&mut self, slab: &Slab, cols: usize) -> Result<Figures, Fault> {
         let Buffers { weights, values, rows } = &mut self.buffers;
         weights.resize(slab.rows.len() * cols, 0.0);
-        values.resize(weights.len(), 0.0);
         self.source.read_rows(slab.tensor, slab.rows.clone(), weights)?;
         let mut figures = vec![None; self.lanes.len()];
         let mine = |lane: &Lane<'_>| lane.wanted[slab.tensor];
@@ -262,8 +264,10 @@ impl Desk<'_> {
                 None => None,
             };
             chosen(plan)?.quantize(weights, cols, importance.as_deref(), rows).map_err(of_tensor)?;
-            dequantize(&plan.grid, rows, values).map_err(of_tensor)?;
-            let figure = WeightError::of(weights, values);
+            let mut sums = Sums::default();
+            dequantize_parts(&plan.grid, rows, values, |range, values| sums.add(&weights[range], values))
+                .map_err(of_tensor)?;
+            let figure = sums.total();
             for (lane, place) in self.lanes.iter().zip(&mut figures).skip(first) {
                 if mine(lane) && lane.plan.tensors[slab.tensor].scheme == plan.scheme {
                     for (export, sink) in lane.writers {

@@ -118,19 +118,8 @@ pub(crate) fn peak<const G: usize>(x: &[Lanes; G]) -> Lanes {
     peak
 }
 
-/// The smallest and the largest of some weights; neither depends on their order.
+/// The largest magnitude of some weights. Magnitudes are in the order of their bits, and integers may be compared in any.
 #[inline(always)]
-pub(crate) fn extremes(x: &[f32; 32]) -> (f32, f32) {
-    let (left, right) = x.split_at(LANES);
-    let mut low = each(|k| if left[k] < right[k] { left[k] } else { right[k] });
-    let mut high = each(|k| if left[k] > right[k] { left[k] } else { right[k] });
-    let mut half = LANES / 2;
-    while half > 0 {
-        for k in 0..half {
-            low[k] = if low[k] < low[k + half] { low[k] } else { low[k + half] };
-            high[k] = if high[k] > high[k + half] { high[k] } else { high[k + half] };
-        }
-        half /= 2;
-    }
-    (low[0], high[0])
+pub(crate) fn magnitude(x: &[f32; 32]) -> f32 {
+    f32::from_bits(x.iter().fold(0, |most, x| x.abs().to_bits().max(most)))
 }

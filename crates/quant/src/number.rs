@@ -3,16 +3,31 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// Nearest integer, ties to even, by adding 1.5 * 2^23: wraps beyond +-2^22, NaN gives 0.
+/// 1.5 * 2^23: a number within +-2^22 that is added to it loses its fraction, ties to even, and leaves its integer in
+/// the low bits.
+const CUTTER: f32 = 12_582_912.0;
+
+/// Nearest integer, ties to even: wraps beyond +-2^22, NaN gives 0.
 #[inline(always)]
 pub(crate) fn nearest(v: f32) -> i32 {
-    ((v + 12_582_912.0).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
+    ((v + CUTTER).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
+}
+
+/// [`nearest`] of a value within +-2^22, as a float.
+#[inline(always)]
+pub(crate) fn rounded(v: f32) -> f32 {
+    (v + CUTTER) - CUTTER
 }
 
 /// [`nearest`] within `low..=high`, as a float.
 #[inline(always)]
 pub(crate) fn nearest_within(v: f32, low: f32, high: f32) -> f32 {
-    let v = nearest(v) as f32;
+    within(nearest(v) as f32, low, high)
+}
+
+/// `v`, or the end of `low..=high` that it is beyond.
+#[inline(always)]
+pub(crate) fn within(v: f32, low: f32, high: f32) -> f32 {
     let v = if v > low { v } else { low };
     if v < high { v } else { high }
 }
@@ -20,16 +35,16 @@ pub(crate) fn nearest_within(v: f32, low: f32, high: f32) -> f32 {
 /// A whole number in `0..=255` as a byte.
 #[inline(always)]
 pub(crate) fn small(v: f32) -> u8 {
-    (v + 12_582_912.0).to_bits() as u8
+    (v + CUTTER).to_bits() as u8
 }
 
 /// Nearest integer, ties away from zero, of a value within +-2^22.
 #[inline(always)]
 pub(crate) fn nearest_away(v: f32) -> i32 {
-    let even = nearest(v.abs());
+    let even = rounded(v.abs());
     // The subtraction is exact; adding a half before cutting would not be.
-    let up = even + i32::from(v.abs() - even as f32 == 0.5);
-    if v < 0.0 { -up } else { up }
+    let away = if v.abs() - even == 0.5 { even + 1.0 } else { even };
+    nearest(away.copysign(v))
 }
 
 /// Rounded to binary16.

@@ -2,7 +2,7 @@
 //! least-squares refit leaves the smallest weighted error. Every sum runs in the order of the weights.
 
 use crate::lanes::{LANES, Lanes, TINY, each, map2, peak};
-use crate::number::{nearest, nearest_within, small};
+use crate::number::{nearest, nearest_within, rounded, small, within};
 use lfmq_kernels::multiversion;
 
 /// `sum w x l` and `sum w l l` of each group for the codes `l` that the inverse step `s` gives.
@@ -11,7 +11,8 @@ fn moments<const G: usize>(n: f32, s: &Lanes, x: &[Lanes; G], wx: &[Lanes; G], w
     let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
     for ((x, wx), w) in x.iter().zip(wx).zip(w) {
         for k in 0..LANES {
-            let l = nearest_within(s[k] * x[k], -n, n - 1.0);
+            // No weight is larger than that which the step was made for.
+            let l = within(rounded(s[k] * x[k]), -n, n - 1.0);
             a[k] += wx[k] * l;
             b[k] += w[k] * l * l;
         }

@@ -1,4 +1,4 @@
-use crate::lanes::{LANES, each};
+use crate::lanes::LANES;
 use lfmq_kernels::multiversion;
 use serde::Serialize;
 
@@ -20,12 +20,6 @@ impl WeightError {
         if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
     }
 
-    /// Of the weights `x` and the values `y` that stand for them.
-    pub(crate) fn of(x: &[f32], y: &[f32]) -> Self {
-        let (signal, noise, worst) = sums(x, y);
-        Self { signal, noise, worst }
-    }
-
     /// Both together.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
@@ -33,38 +27,61 @@ impl WeightError {
     }
 }
 
-multiversion! {
-    /// Signal, noise and worst. The sums of the lanes are joined in order.
-    fn sums['a](x: &'a [f32], y: &'a [f32]) -> (f64, f64, f32) {
-        let (mut signal, mut noise, mut worst) = ([0.0f64; LANES], [0.0f64; LANES], [0.0f32; LANES]);
-        let ((whole, x), (of_whole, y)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-        for (x, y) in whole.iter().zip(of_whole) {
-            add(x, y, &mut signal, &mut noise, &mut worst);
+/// A [`WeightError`] under way. The sums of its lanes are joined in order.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sums {
+    signal: [f64; LANES],
+    noise: [f64; LANES],
+    /// Its bits: magnitudes are in their order, and integers may be compared in any.
+    worst: u32,
+}
+
+/// Weights whose errors are summed at a time.
+const PART: usize = 64 * LANES;
+
+impl Sums {
+    /// Adds weights `x` and the values `y` that stand for them: as many as fill the lanes, unless they are the last.
+    pub(crate) fn add(&mut self, x: &[f32], y: &[f32]) {
+        *self = add(*self, x, y);
+    }
+
+    pub(crate) fn total(&self) -> WeightError {
+        WeightError {
+            signal: self.signal.iter().sum(),
+            noise: self.noise.iter().sum(),
+            worst: f32::from_bits(self.worst),
         }
-        // Zeros add nothing.
-        let (mut last, mut of_last) = ([0.0; LANES], [0.0; LANES]);
-        last.iter_mut().zip(x).for_each(|(to, x)| *to = *x);
-        of_last.iter_mut().zip(y).for_each(|(to, y)| *to = *y);
-        add(&last, &of_last, &mut signal, &mut noise, &mut worst);
-        (signal.iter().sum(), noise.iter().sum(), worst.into_iter().fold(0.0, f32::max))
     }
 }
 
-/// One loop for each sum: the compiler takes a loop over several of them weight by weight.
+multiversion! {
+    fn add['a](before: Sums, x: &'a [f32], y: &'a [f32]) -> Sums {
+        // By themselves: what lies behind a reference is stored anew for every weight.
+        let (mut signal, mut noise, mut worst) = (before.signal, before.noise, before.worst);
+        let mut off = [0.0f32; PART];
+        for (x, y) in x.chunks(PART).zip(y.chunks(PART)) {
+            let off = &mut off[..x.len()];
+            for ((off, x), y) in off.iter_mut().zip(x).zip(y) {
+                *off = x - y;
+            }
+            add_squares(x, &mut signal);
+            add_squares(off, &mut noise);
+            worst = off.iter().fold(worst, |most, x| x.abs().to_bits().max(most));
+        }
+        Sums { signal, noise, worst }
+    }
+}
+
+/// One loop for each sum: of a loop over several of them the compiler shuffles pairs.
 #[inline(always)]
-fn add(
-    x: &[f32; LANES],
-    y: &[f32; LANES],
-    signal: &mut [f64; LANES],
-    noise: &mut [f64; LANES],
-    worst: &mut [f32; LANES],
-) {
-    let off = each(|k| x[k] - y[k]);
-    for k in 0..LANES {
-        signal[k] += f64::from(x[k]) * f64::from(x[k]);
+fn add_squares(x: &[f32], sums: &mut [f64; LANES]) {
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for x in whole {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += f64::from(*x) * f64::from(*x);
+        }
     }
-    for k in 0..LANES {
-        noise[k] += f64::from(off[k]) * f64::from(off[k]);
+    for (sum, x) in sums.iter_mut().zip(rest) {
+        *sum += f64::from(*x) * f64::from(*x);
     }
-    *worst = each(|k| if off[k].abs() > worst[k] { off[k].abs() } else { worst[k] });
 }

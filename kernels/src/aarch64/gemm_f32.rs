@@ -1,7 +1,7 @@
 //! f32 products. The 16 virtual lanes of one output are four registers.
 
 use crate::bodies::{LANES, fold};
-use crate::product::{Lanes, PANEL, PASS, padded, products};
+use crate::product::{Lanes, PANEL, PASS, fold_each, padded, products};
 use crate::scalar::product_shape;
 use std::arch::aarch64::{float32x4_t, vdupq_n_f32, vfmaq_f32, vld1q_f32, vst1q_f32};
 
@@ -28,18 +28,25 @@ fn store(to: &mut Lanes, v: [float32x4_t; 4]) {
     }
 }
 
-/// Adds the products of one tile to its lanes: `lanes[j][i] += x[i] · w[j]`. All rows have one length; only the last
-/// pass of a row may be no multiple of 16, and is read as if padded with zeros.
+/// Adds the products of one tile to its lanes, or to fresh ones: `lanes[j][i] += x[i] · w[j]`. All rows have one length;
+/// only the last pass of a row may be no multiple of 16, and is read as if padded with zeros.
 #[target_feature(enable = "neon")]
 #[inline]
-fn accumulate<const X: usize, const W: usize>(x: [&[f32]; X], w: [&[f32]; W], lanes: &mut [[Lanes; X]; W]) {
+fn accumulate<const X: usize, const W: usize>(
+    fresh: bool,
+    x: [&[f32]; X],
+    w: [&[f32]; W],
+    lanes: &mut [[Lanes; X]; W],
+) {
     let x = x.map(<[f32]>::as_chunks::<LANES>);
     let w = w.map(<[f32]>::as_chunks::<LANES>);
     let steps = x.iter().map(|s| s.0.len()).chain(w.iter().map(|s| s.0.len())).min().unwrap_or(0);
     let mut sums = [[[vdupq_n_f32(0.0); 4]; X]; W];
-    for j in 0..W {
-        for i in 0..X {
-            sums[j][i] = load(&lanes[j][i]);
+    if !fresh {
+        for j in 0..W {
+            for i in 0..X {
+                sums[j][i] = load(&lanes[j][i]);
+            }
         }
     }
     for s in 0..steps {

@@ -9,6 +9,7 @@ mod gemm_neon;
 mod wide128;
 
 use crate::bodies;
+use crate::scalar::sum_each;
 use crate::table::Kernels;
 use crate::views::{Acts32, Acts256, ActsRow, Strips32, Strips256, StripsRow};
 use std::arch::is_aarch64_feature_detected;
@@ -48,6 +49,10 @@ enter! {
     dotprod_row = gemm_dotprod::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
 }
 
+fn weighted_sums_f32(p: &[f32], counts: &[usize], v: &[f32], out: &mut [f32]) {
+    sum_each(weighted_sum_f32, p, counts, v, out);
+}
+
 const BASE: Kernels = Kernels {
     name: "neon",
     dot_f32,
@@ -58,6 +63,7 @@ const BASE: Kernels = Kernels {
     single_b32,
     single_b256,
     weighted_sum_f32,
+    weighted_sums_f32,
     exp_f32: bodies::exp_f32,
     sigmoid_f32: bodies::sigmoid_f32,
     softmax_f32: bodies::softmax_f32,

@@ -4,7 +4,7 @@
 macro_rules! operations128 {
     ($features:literal) => {
         use crate::scalar::output_shape;
-        use crate::strips::{Acts, Sub, fetch, strip_products, tokens};
+        use crate::strips::{AHEAD, Acts, Sub, fetch, strip_products, tokens};
         use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
         use std::arch::aarch64::{
                         float32x4_t, int8x16_t, int32x4_t, uint16x4_t, vaddq_s32, vandq_s8, vcreate_s8, vcvtq_f32_s32, vdupq_n_s8,

@@ -4,7 +4,7 @@
 macro_rules! operations256 {
     ($features:literal) => {
         use crate::scalar::output_shape;
-        use crate::strips::{Acts, Sub, fetch, strip_products, tokens};
+        use crate::strips::{AHEAD, Acts, Sub, fetch, strip_products, tokens};
         use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
         use std::arch::x86_64::{
             __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256,

@@ -2,8 +2,8 @@
 
 use super::{check, expect};
 use crate::QuantError;
-use crate::lanes::{LANES, extremes, lifted, one_after_another, side_by_side};
-use crate::number::{halves, nearest};
+use crate::lanes::{LANES, lifted, one_after_another, side_by_side};
+use crate::number::{halves, nearest, rounded};
 use crate::search::{Sweep, asymmetric, symmetric};
 use lfmq_core::{Grid, Payload, QuantizedRows, ScaleKind, SchemeId, Zero};
 use lfmq_kernels::{Body, Isa, multiversion};
@@ -142,22 +142,14 @@ pub(super) fn search_asymmetric(n: i8, x: &[f32], importance: &[f32], row: Row<'
 /// The weight of largest magnitude, the first among equals, with its sign.
 #[inline(always)]
 pub(super) fn peak(x: &[f32; GROUP]) -> f32 {
-    let (low, high) = extremes(x);
-    if high > -low {
-        high
-    } else if -low > high {
-        low
-    } else {
-        // Of zeros the positive one, whatever they are.
-        x.iter().find(|x| x.abs() == high && high > 0.0).copied().unwrap_or_default()
+    // The sign behind the magnitude: of equals the negative one.
+    let top = x.iter().fold(0, |top, x| x.to_bits().rotate_left(1).max(top));
+    let peak = f32::from_bits(top.rotate_right(1));
+    if !x.iter().fold(false, |any, x| any | (*x == -peak)) {
+        return peak;
     }
-}
-
-/// The largest magnitude.
-#[inline(always)]
-pub(super) fn magnitude(x: &[f32; GROUP]) -> f32 {
-    let (low, high) = extremes(x);
-    if high > -low { high } else { low.abs() }
+    // Of zeros the positive one, whatever they are.
+    x.iter().find(|x| x.abs() == peak.abs() && peak != 0.0).copied().unwrap_or_default()
 }
 
 /// The smallest and the largest weight, the first among equals.
@@ -167,19 +159,28 @@ pub(super) fn ends(x: &[f32; GROUP]) -> (f32, f32) {
         .fold((f32::MAX, -f32::MAX), |(min, max), x| (if *x < min { *x } else { min }, if *x > max { *x } else { max }))
 }
 
-/// Codes of a group from `0` to `top`, `f` of each weight cut to an integer; `f` is within 0 and 2^22. Where the inverse step overflowed the reference's
-/// conversion to integer gives 0.
+/// Codes of a group from `0` to `top`, less `offset`: `f` of each weight, which is within 0 and 2^22, cut to an integer.
+/// Where the inverse step overflowed the reference's conversion to integer gives 0.
 #[inline(always)]
-pub(super) fn cut(x: &[f32; GROUP], codes: &mut [i8; GROUP], top: i8, inverse: f32, f: impl Fn(f32) -> f32) {
+pub(super) fn cut(
+    x: &[f32; GROUP],
+    codes: &mut [i8; GROUP],
+    top: u8,
+    offset: u8,
+    inverse: f32,
+    f: impl Fn(f32) -> f32,
+) {
+    let (top, offset) = (f32::from(top), f32::from(offset));
     if !inverse.is_finite() {
-        codes.fill(0);
+        codes.fill(nearest(-offset) as i8);
         return;
     }
     for (code, x) in codes.iter_mut().zip(x) {
         // A cast to an integer looks after values that cannot come here, lane by lane.
         let v = f(*x);
-        let near = nearest(v);
-        *code = (near - i32::from(near as f32 > v)).min(top.into()) as i8;
+        let near = rounded(v);
+        let whole = if near > v { near - 1.0 } else { near };
+        *code = nearest((if whole < top { whole } else { top }) - offset) as i8;
     }
 }
 
@@ -209,6 +210,16 @@ multiversion! {
         zeros: &'a [f32],
         out: &'a mut [f32],
     ) -> () {
+        if (zero, group) == (Zero::None, GROUP) {
+            // Most schemes. Laid into place at once, as the compiler cannot see that no code lies among the values.
+            let parts = out.as_chunks_mut::<GROUP>().0.iter_mut().zip(codes.as_chunks::<GROUP>().0).zip(scales);
+            for ((out, codes), scale) in parts {
+                let mut values = [0.0; GROUP];
+                values.iter_mut().zip(codes).for_each(|(v, c)| *v = scale * f32::from(*c));
+                *out = values;
+            }
+            return;
+        }
         let parts = out.chunks_exact_mut(group).zip(codes.chunks_exact(group)).zip(scales).enumerate();
         for (g, ((out, codes), scale)) in parts {
             let pairs = out.iter_mut().zip(codes);
@@ -236,4 +247,32 @@ pub(super) fn decode_levels(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_the_first_of_the_largest() {
+        let with = |some: &[(usize, f32)]| {
+            let mut x = [0.25; GROUP];
+            some.iter().for_each(|(at, v)| x[*at] = *v);
+            peak(&x)
+        };
+        assert_eq!(with(&[(3, -2.0), (20, 1.5)]), -2.0);
+        assert_eq!(with(&[(3, -2.0), (20, 2.0)]), -2.0);
+        assert_eq!(with(&[(3, 2.0), (20, -2.0)]), 2.0);
+        assert_eq!(peak(&[-0.0; GROUP]).to_bits(), 0, "of zeros the positive one");
+    }
+
+    #[test]
+    fn cutting_goes_down_and_stops_at_the_top() {
+        let mut codes = [0; GROUP];
+        let x: [f32; GROUP] = std::array::from_fn(|i| i as f32 * 0.5);
+        cut(&x, &mut codes, 9, 8, 1.0, |x| x + 0.25);
+        assert_eq!(codes.map(i32::from), std::array::from_fn(|i| (i as i32 / 2).min(9) - 8));
+        cut(&x, &mut codes, 9, 8, f32::INFINITY, |x| x);
+        assert_eq!(codes, [-8; GROUP]);
+    }
 }

@@ -32,8 +32,10 @@ mod tq1_0;
 mod tq2_0;
 
 use crate::QuantError;
+use crate::lanes::LANES;
 use lfmq_core::{Grid, Payload, QuantizedRows, SchemeId};
 use lfmq_kernels::multiversion;
+use std::ops::Range;
 
 /// Chooses values on one grid.
 pub trait Scheme: Sync {
@@ -100,20 +102,83 @@ pub fn scheme(name: &str) -> Option<&'static dyn Scheme> {
 /// When the payload is not one of `grid` or the lengths do not fit.
 pub fn dequantize(grid: &Grid, rows: &QuantizedRows, out: &mut [f32]) -> Result<(), QuantError> {
     expect("the output", rows.rows * rows.cols, out.len())?;
-    match (grid, &rows.payload) {
-        (Grid::Float { .. }, Payload::Float(values)) => {
+    decode(grid, rows.cols, Chosen::of(&rows.payload), out)
+}
+
+/// Values of a part.
+const PART: usize = 4096;
+
+/// [`dequantize`], part by part: `f` gets the weights' range and their values while those are in the first cache. Parts are
+/// multiples of 16 weights, but for the last one.
+pub(crate) fn dequantize_parts(
+    grid: &Grid,
+    rows: &QuantizedRows,
+    buffer: &mut Vec<f32>,
+    mut f: impl FnMut(Range<usize>, &[f32]),
+) -> Result<(), QuantError> {
+    let (all, whole) = (rows.rows * rows.cols, Chosen::of(&rows.payload));
+    let block = if let Grid::Affine { group: 0, .. } = grid { rows.cols } else { grid.block() };
+    let part = PART.next_multiple_of(block.max(1));
+    let part = if part.is_multiple_of(LANES) { part } else { all.max(1) };
+    for start in (0..all).step_by(part) {
+        let range = start..all.min(start + part);
+        buffer.resize(range.len(), 0.0);
+        decode(grid, rows.cols, whole.part(grid, block, range.clone()), buffer)?;
+        f(range, buffer);
+    }
+    Ok(())
+}
+
+/// A payload, or a part of one.
+#[derive(Clone, Copy)]
+enum Chosen<'a> {
+    Float(&'a [f32]),
+    Codes { codes: &'a [i8], scales: &'a [f32], zeros: &'a [f32] },
+    Blocks(&'a [u8]),
+}
+
+impl<'a> Chosen<'a> {
+    fn of(payload: &'a Payload) -> Self {
+        match payload {
+            Payload::Float(values) => Self::Float(values),
+            Payload::Codes { codes, scales, zeros } => Self::Codes { codes, scales, zeros },
+            Payload::Blocks(bytes) => Self::Blocks(bytes),
+        }
+    }
+
+    /// What stands for the weights `range`, whole blocks of `block` weights. Nothing where that is not all there.
+    fn part(self, grid: &Grid, block: usize, range: Range<usize>) -> Self {
+        let blocks = range.start / block.max(1)..range.end / block.max(1);
+        match self {
+            Self::Float(values) => Self::Float(values.get(range).unwrap_or_default()),
+            Self::Codes { codes, scales, zeros } => Self::Codes {
+                codes: codes.get(range).unwrap_or_default(),
+                scales: scales.get(blocks.clone()).unwrap_or_default(),
+                zeros: zeros.get(blocks).unwrap_or_default(),
+            },
+            Self::Blocks(bytes) => {
+                let size = if let Grid::Opaque { layout } = grid { layout.block_bytes() } else { 0 };
+                Self::Blocks(bytes.get(blocks.start * size..blocks.end * size).unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn decode(grid: &Grid, cols: usize, chosen: Chosen<'_>, out: &mut [f32]) -> Result<(), QuantError> {
+    match (grid, chosen) {
+        (Grid::Float { .. }, Chosen::Float(values)) => {
             expect("the payload", out.len(), values.len())?;
             out.copy_from_slice(values);
             Ok(())
         }
-        (Grid::Affine { group, .. }, Payload::Codes { codes, scales, zeros }) => {
-            let group = if *group == 0 { rows.cols } else { *group };
+        (Grid::Affine { group, .. }, Chosen::Codes { codes, scales, zeros }) => {
+            let group = if *group == 0 { cols } else { *group };
             groups::decode_affine(grid, group, codes, scales, zeros, out)
         }
-        (Grid::Codebook { levels, group, .. }, Payload::Codes { codes, scales, .. }) => {
+        (Grid::Codebook { levels, group, .. }, Chosen::Codes { codes, scales, .. }) => {
             groups::decode_levels(levels, *group, codes, scales, out)
         }
-        (Grid::Opaque { layout }, Payload::Blocks(bytes)) => blocks::decode(*layout, bytes, out),
+        (Grid::Opaque { layout }, Chosen::Blocks(bytes)) => blocks::decode(*layout, bytes, out),
         _ => Err(QuantError::Payload { grid: grid.to_string() }),
     }
 }
@@ -142,5 +207,37 @@ multiversion! {
     /// One pass without a branch: the greatest exponent tells.
     fn finite['a](x: &'a [f32]) -> bool {
         x.iter().fold(0, |most, v| (v.to_bits() & 0x7f80_0000).max(most)) < 0x7f80_0000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_the_whole() {
+        let (rows, cols) = (3, 8192 + 256);
+        let x: Vec<f32> = (0..rows * cols).map(|i| ((i * 7919 % 1013) as f32 / 1013.0 - 0.45).powi(3)).collect();
+        for scheme in ALL {
+            let (grid, mut chosen, mut all) = (scheme.grid(), QuantizedRows::default(), vec![0.0; x.len()]);
+            scheme.quantize(&x, cols, None, &mut chosen).unwrap();
+            dequantize(&grid, &chosen, &mut all).unwrap();
+            let mut joined = Vec::new();
+            dequantize_parts(&grid, &chosen, &mut Vec::new(), |range, values| {
+                assert_eq!((range.start, range.len()), (joined.len(), values.len()), "{}", scheme.id().0);
+                assert!(range.start.is_multiple_of(LANES));
+                joined.extend_from_slice(values);
+            })
+            .unwrap();
+            assert_eq!(joined, all, "{}", scheme.id().0);
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_not_all_there_is_an_error() {
+        let payload = Payload::Codes { codes: vec![1; 8192], scales: vec![1.0; 200], zeros: vec![] };
+        let rows = QuantizedRows { rows: 1, cols: 8192, payload };
+        let grid = scheme("q8_0").unwrap().grid();
+        assert!(dequantize_parts(&grid, &rows, &mut Vec::new(), |_, _| ()).is_err());
     }
 }

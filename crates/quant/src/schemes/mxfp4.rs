@@ -1,5 +1,6 @@
 use super::{Scheme, groups};
 use crate::QuantError;
+use crate::lanes::magnitude;
 use lfmq_core::{Grid, QuantizedRows, ScaleKind, SchemeId};
 
 /// Twice the E2M1 numbers; 8 is minus zero, which is never chosen.
@@ -27,7 +28,7 @@ impl Scheme for MXFP4 {
 impl groups::Rule for &MXFP4 {
     #[inline(always)]
     fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
-        let scale = power(exponent(groups::magnitude(x)));
+        let scale = power(exponent(magnitude(x)));
         let levels = LEVELS.map(|l| f32::from(l) * scale);
         for (code, x) in codes.iter_mut().zip(x) {
             *code = nearest(&levels, *x);

@@ -35,8 +35,7 @@ impl groups::Rule for &Q4_0 {
     fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
         let scale = groups::peak(x) / -8.0;
         let id = inverse(scale);
-        groups::cut(x, codes, 15, id, |x| x * id + 8.5);
-        codes.iter_mut().for_each(|c| *c -= 8);
+        groups::cut(x, codes, 15, 8, id, |x| x * id + 8.5);
         (scale, 0.0)
     }
 }

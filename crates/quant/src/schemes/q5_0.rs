@@ -35,8 +35,7 @@ impl groups::Rule for &Q5_0 {
     fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
         let scale = groups::peak(x) / -16.0;
         let id = inverse(scale);
-        groups::cut(x, codes, 31, id, |x| x * id + 16.5);
-        codes.iter_mut().for_each(|c| *c -= 16);
+        groups::cut(x, codes, 31, 16, id, |x| x * id + 16.5);
         (scale, 0.0)
     }
 }

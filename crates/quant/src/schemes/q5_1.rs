@@ -36,7 +36,7 @@ impl groups::Rule for &Q5_1 {
         let (min, max) = groups::ends(x);
         let scale = (max - min) / 31.0;
         let id = inverse(scale);
-        groups::cut(x, codes, 31, id, |x| (x - min) * id + 0.5);
+        groups::cut(x, codes, 31, 0, id, |x| (x - min) * id + 0.5);
         (scale, min)
     }
 }

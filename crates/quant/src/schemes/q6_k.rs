@@ -1,5 +1,5 @@
 use super::Scheme;
-use super::blocks::{self, Found, Side, Wanted, Weights};
+use super::blocks::{self, BLOCK, Found, Side, Wanted, Weights};
 use crate::QuantError;
 use crate::lanes::{LANES, TINY, squares};
 use crate::number::{half_at, nearest, put_half};
@@ -37,8 +37,11 @@ const SCALES: usize = 192;
 const D: usize = 208;
 
 fn search(side: &Side<16>, codes: &mut [[u8; LANES]; 16]) -> Wanted {
-    let w = side.importance.unwrap_or_else(|| squares(&side.x));
-    Wanted { scales: symmetric(32.0, &side.x, &w, codes), ..Wanted::default() }
+    let scales = match &side.importance {
+        Some(w) => symmetric(32.0, &side.x, w, codes),
+        None => symmetric(32.0, &side.x, &squares(&side.x), codes),
+    };
+    Wanted { scales, ..Wanted::default() }
 }
 
 fn choose(x: &Weights, found: &Found<'_, 16, 16>, block: &mut [u8]) -> Result<(), f32> {
@@ -54,14 +57,7 @@ fn choose(x: &Weights, found: &Found<'_, 16, 16>, block: &mut [u8]) -> Result<()
         *byte = scale as u8;
     }
     let codes = found.lay(x, &stored.map(|scale| d * f32::from(scale)), &[0.0; 16], -32.0, 31.0);
-    for (h, codes) in codes.chunks_exact(128).enumerate() {
-        for l in 0..32 {
-            let [a, b, c, d] = [codes[l], codes[l + 32], codes[l + 64], codes[l + 96]];
-            block[64 * h + l] = a & 15 | c << 4;
-            block[64 * h + 32 + l] = b & 15 | d << 4;
-            block[QH + 32 * h + l] = a >> 4 | b >> 4 << 2 | c >> 4 << 4 | d >> 4 << 6;
-        }
-    }
+    pack(&codes, block);
     Ok(())
 }
 
@@ -72,19 +68,49 @@ pub(super) fn decode(block: &[u8], out: &mut Weights) {
 }
 
 multiversion! {
-    fn widen['a](steps: &'a [f32; 16], block: &'a [u8], out: &'a mut Weights) -> () {
-        for (h, out) in out.as_chunks_mut::<128>().0.iter_mut().enumerate() {
-            let (low, high) = (&block[64 * h..][..64], &block[QH + 32 * h..][..32]);
-            for g in 0..4 {
-                for half in 0..2 {
-                    let step = steps[8 * h + 2 * g + half];
-                    for l in 16 * half..16 * (half + 1) {
-                        let low = low[32 * (g % 2) + l] >> (g / 2 * 4) & 15;
-                        let high = high[l] >> (2 * g) & 3;
-                        out[32 * g + l] = step * (f32::from(low | high << 4) - 32.0);
-                    }
-                }
+    fn pack['a](codes: &'a [u8; BLOCK], block: &'a mut [u8]) -> () {
+        let (low, high) = block.split_at_mut(QH);
+        let parts = low.as_chunks_mut::<64>().0.iter_mut().zip(high.as_chunks_mut::<32>().0);
+        for (codes, (low, high)) in codes.as_chunks::<128>().0.iter().zip(parts) {
+            let (mut first, mut second, mut top) = ([0; 32], [0; 32], [0; 32]);
+            for l in 0..32 {
+                let [a, b, c, d] = [codes[l], codes[l + 32], codes[l + 64], codes[l + 96]];
+                first[l] = a & 15 | c << 4;
+                second[l] = b & 15 | d << 4;
+                top[l] = a >> 4 | b >> 4 << 2 | c >> 4 << 4 | d >> 4 << 6;
             }
+            low[..32].copy_from_slice(&first);
+            low[32..].copy_from_slice(&second);
+            *high = top;
         }
     }
+
+    fn widen['a](steps: &'a [f32; 16], block: &'a [u8], out: &'a mut Weights) -> () {
+        let (low, high) = block.split_at(QH);
+        let parts = low.as_chunks::<64>().0.iter().zip(high.as_chunks::<32>().0).zip(steps.as_chunks::<8>().0);
+        for (out, ((low, high), steps)) in out.as_chunks_mut::<128>().0.iter_mut().zip(parts) {
+            let (quarters, [first, second]) = (out.as_chunks_mut::<32>().0, [&low[..32], &low[32..]]);
+            let [a, b, c, d] = quarters else { continue };
+            *a = quarter([steps[0], steps[1]], |l| first[l] & 15 | (high[l] & 3) << 4);
+            *b = quarter([steps[2], steps[3]], |l| second[l] & 15 | (high[l] >> 2 & 3) << 4);
+            *c = quarter([steps[4], steps[5]], |l| first[l] >> 4 | (high[l] >> 4 & 3) << 4);
+            *d = quarter([steps[6], steps[7]], |l| second[l] >> 4 | high[l] >> 6 << 4);
+        }
+    }
+}
+
+/// The values of two sub-blocks side by side in the layout, from their stored codes.
+#[inline(always)]
+fn quarter(steps: [f32; 2], code: impl Fn(usize) -> u8) -> [f32; 32] {
+    let mut codes = [0; 32];
+    for (l, to) in codes.iter_mut().enumerate() {
+        *to = code(l);
+    }
+    let mut values = [0.0; 32];
+    for ((values, codes), step) in values.as_chunks_mut::<16>().0.iter_mut().zip(codes.as_chunks::<16>().0).zip(steps) {
+        for (value, code) in values.iter_mut().zip(codes) {
+            *value = step * (f32::from(*code) - 32.0);
+        }
+    }
+    values
 }

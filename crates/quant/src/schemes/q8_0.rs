@@ -1,5 +1,6 @@
 use super::{Scheme, groups};
 use crate::QuantError;
+use crate::lanes::magnitude;
 use crate::number::{inverse, nearest_away};
 use lfmq_core::{Grid, QuantizedRows, SchemeId, Zero};
 
@@ -26,7 +27,7 @@ impl Scheme for Q8_0 {
 impl groups::Rule for &Q8_0 {
     #[inline(always)]
     fn choose(self, x: &[f32; groups::GROUP], codes: &mut [i8; groups::GROUP]) -> (f32, f32) {
-        let scale = groups::magnitude(x) / 127.0;
+        let scale = magnitude(x) / 127.0;
         let id = inverse(scale);
         // The reference's conversion of an infinity gives 0.
         let id = if id.is_finite() { id } else { 0.0 };

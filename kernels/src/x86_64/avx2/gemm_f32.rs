@@ -1,7 +1,7 @@
 //! f32 products. A virtual lane pair of the contract is two registers: lanes 0..8 and lanes 8..16.
 
 use crate::bodies::{LANES, fold};
-use crate::product::{Lanes, PANEL, PASS, padded, products};
+use crate::product::{Lanes, PANEL, PASS, fold_each, padded, products};
 use crate::scalar::product_shape;
 use std::arch::x86_64::{
     __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
@@ -24,20 +24,27 @@ fn store(to: &mut [f32; 8], v: __m256) {
     unsafe { _mm256_storeu_ps(to.as_mut_ptr(), v) }
 }
 
-/// Adds the products of one tile to its lanes: `lanes[j][i] += x[i] · w[j]`. All rows have one length; only the last
-/// pass of a row may be no multiple of 16, and is read as if padded with zeros.
+/// Adds the products of one tile to its lanes, or to fresh ones: `lanes[j][i] += x[i] · w[j]`. All rows have one length;
+/// only the last pass of a row may be no multiple of 16, and is read as if padded with zeros.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn accumulate<const X: usize, const W: usize>(x: [&[f32]; X], w: [&[f32]; W], lanes: &mut [[Lanes; X]; W]) {
+fn accumulate<const X: usize, const W: usize>(
+    fresh: bool,
+    x: [&[f32]; X],
+    w: [&[f32]; W],
+    lanes: &mut [[Lanes; X]; W],
+) {
     let x = x.map(<[f32]>::as_chunks::<LANES>);
     let w = w.map(<[f32]>::as_chunks::<LANES>);
     let steps = x.iter().map(|s| s.0.len()).chain(w.iter().map(|s| s.0.len())).min().unwrap_or(0);
     let mut low = [[_mm256_setzero_ps(); X]; W];
     let mut high = [[_mm256_setzero_ps(); X]; W];
-    for j in 0..W {
-        for i in 0..X {
-            let [a, b] = halves(&lanes[j][i]);
-            (low[j][i], high[j][i]) = (load(a), load(b));
+    if !fresh {
+        for j in 0..W {
+            for i in 0..X {
+                let [a, b] = halves(&lanes[j][i]);
+                (low[j][i], high[j][i]) = (load(a), load(b));
+            }
         }
     }
     for s in 0..steps {

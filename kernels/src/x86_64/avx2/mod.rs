@@ -1,12 +1,12 @@
 //! The rung `avx2`: AVX2, FMA and F16C.
 
-mod elementwise;
+pub(super) mod elementwise;
 mod gemm_f32;
 mod gemm_i8;
 
+use crate::scalar::sum_each;
 use crate::table::Kernels;
 use crate::views::{Acts32, Acts256, ActsRow, Strips32, Strips256, StripsRow};
-use std::ops::Range;
 
 /// Whether this machine has the rung.
 pub(crate) fn here() -> bool {
@@ -25,11 +25,16 @@ macro_rules! enter {
         })*
 
         /// The table, which faster rungs build on.
-        pub(crate) const KERNELS: Kernels = Kernels { name: "avx2", $($name),* };
+        pub(crate) const KERNELS: Kernels =
+            elementwise::over(Kernels { name: "avx2", $($name,)* weighted_sums_f32, ..crate::scalar::KERNELS });
     };
 }
 
 pub(crate) static TABLE: Kernels = KERNELS;
+
+fn weighted_sums_f32(p: &[f32], counts: &[usize], v: &[f32], out: &mut [f32]) {
+    sum_each(weighted_sum_f32, p, counts, v, out);
+}
 
 enter! {
     gemm_f32::dot_f32(a: &[f32], b: &[f32]) -> f32;
@@ -40,16 +45,4 @@ enter! {
     gemm_i8::gemm_row(x: &ActsRow<'_>, w: &StripsRow<'_>, out: &mut [f32], ldo: usize);
     gemm_i8::single_b32(x: &[f32], w: &Strips32<'_>, out: &mut [f32]);
     gemm_i8::single_b256(x: &[f32], w: &Strips256<'_>, out: &mut [f32]);
-    elementwise::exp_f32(row: &mut [f32]);
-    elementwise::sigmoid_f32(row: &mut [f32]);
-    elementwise::softmax_f32(row: &mut [f32]);
-    elementwise::silu_mul_f32(gate: &mut [f32], up: &[f32]);
-    elementwise::quantize_b32(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [f32], totals: &mut [i16]);
-    elementwise::quantize_b256(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i16]);
-    elementwise::quantize_row(x: &[f32], codes: &mut [i8], totals: &mut [i16]) -> (f32, i32);
-    elementwise::widen_row(w: &StripsRow<'_>, rows: Range<usize>, out: &mut [f32]);
-    elementwise::widen_b32(w: &Strips32<'_>, rows: Range<usize>, out: &mut [f32]);
-    elementwise::widen_b256(w: &Strips256<'_>, rows: Range<usize>, out: &mut [f32]);
-    elementwise::widen_bf16(bits: &[u16], out: &mut [f32]);
-    elementwise::widen_f16(bits: &[u16], out: &mut [f32]);
 }

@@ -2,7 +2,7 @@
 
 use crate::scalar::output_shape;
 use crate::singles::single_products;
-use crate::strips::{Acts, Sub, fetch, one_by_one, strip_products, tokens};
+use crate::strips::{AHEAD, Acts, Sub, fetch, one_by_one, strip_products, tokens};
 use crate::views::{Acts32, Acts256, ActsRow, Coding, Factors, RowSums, STRIP, Strips32, Strips256, StripsRow};
 use std::arch::x86_64::{
     __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
@@ -15,10 +15,10 @@ use std::arch::x86_64::{
 
 use self::dot as wide_dot;
 
-type Codes = __m512i;
-type Ints = __m512i;
-type Floats = __m512;
-type Pair = __m512i;
+pub(in crate::x86_64) type Codes = __m512i;
+pub(in crate::x86_64) type Ints = __m512i;
+pub(in crate::x86_64) type Floats = __m512;
+pub(in crate::x86_64) type Pair = __m512i;
 
 const LANES: usize = 16;
 const SIGNED_BIAS: i32 = 128;
@@ -27,7 +27,7 @@ macro_rules! operations {
     ($($name:ident $([$($generics:tt)*])? ($($arg:ident : $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {
         $(#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
         #[inline]
-        fn $name $(<$($generics)*>)? ($($arg: $ty),*) $(-> $ret)? $body)*
+        pub(in crate::x86_64) fn $name $(<$($generics)*>)? ($($arg: $ty),*) $(-> $ret)? $body)*
     };
 }
 
@@ -62,6 +62,10 @@ operations! {
         _mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(subs.as_ptr().cast()) })
     }
     pair(even: Ints, odd: Ints) -> Pair { _mm512_mask_blend_epi16(0xAAAA_AAAA, even, _mm512_slli_epi32::<16>(odd)) }
+    twice(subs: &[i8], s: usize) -> Pair {
+        let scales = widen(&subs[s * STRIP..].as_chunks().0[0]);
+        pair(scales, scales)
+    }
     plus_pair(sums: Ints, pair: Pair, by: [i16; 2]) -> Ints {
         let by = i32::from(by[0]) & 0xFFFF | i32::from(by[1]) << 16;
         _mm512_dpwssd_epi32(sums, pair, _mm512_set1_epi32(by))

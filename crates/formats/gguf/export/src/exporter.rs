@@ -6,11 +6,18 @@ use kv::{Kvs, Value};
 use lfmq_core::{
     ExportJob, ExportPlan, Exporter, Fault, Grid, Holds, PlannedFile, QuantizedRows, Sink, TensorRole, WriteError,
 };
+use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// Version of the block formats.
 const QUANTIZATION_VERSION: u32 = 2;
 /// Longest text that `llama-quantize` keeps of a value given on its command line.
 const TEXT_LIMIT: usize = 127;
+
+thread_local! {
+    /// Packed rows on their way. Kept, since a fresh buffer for every slab costs as much as filling it.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Writes GGUF.
 #[derive(Clone, Debug, Default)]
@@ -93,8 +100,9 @@ impl GgufPlan {
         let shards = layout.shards;
         let (mut files, mut heads) = (Vec::new(), Vec::new());
         for shard in 0..shards {
-            let mut kvs = if shard == 0 { kvs.clone() } else { Kvs::default() };
+            let mut kvs = if shard == 0 { Cow::Borrowed(kvs) } else { Cow::Owned(Kvs::default()) };
             if shards > 1 {
+                let kvs = kvs.to_mut();
                 kvs.set("split.no", Value::U16(shard as u16));
                 kvs.set("split.count", Value::U16(shards as u16));
                 kvs.set("split.tensors.count", Value::I32(layout.stored.len() as i32));
@@ -191,13 +199,16 @@ impl ExportPlan for GgufPlan {
             let found = format!("{} rows of {} from row {first_row}", rows.rows, rows.cols);
             return Err(mismatch(format!("rows within [{}, {}]", place.rows, place.cols), found).into());
         }
-        let bytes = pack(stored.ty, rows).map_err(|trouble| match trouble {
-            Trouble::Shape(found) => mismatch(stored.ty.to_string(), found),
-            Trouble::Value(row, what) => WriteError::Value { tensor: place.name.clone(), row: first_row + row, what },
-        });
-        // Through our own error, which knows the way out.
-        let bytes = bytes.map_err(GgufExportError::from)?;
         let offset = self.start(stored) + place.start + first_row as u64 * place.row_bytes;
-        self.write(out, stored.shard, offset, &bytes)
+        BUFFER.with_borrow_mut(|buffer| {
+            let bytes = pack(stored.ty, rows, buffer).map_err(|trouble| match trouble {
+                Trouble::Shape(found) => mismatch(stored.ty.to_string(), found),
+                Trouble::Value(row, what) => {
+                    WriteError::Value { tensor: place.name.clone(), row: first_row + row, what }
+                }
+            });
+            // Through our own error, which knows the way out.
+            self.write(out, stored.shard, offset, bytes.map_err(GgufExportError::from)?)
+        })
     }
 }

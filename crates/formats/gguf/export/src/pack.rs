@@ -4,7 +4,6 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use lfmq_core::{Payload, QuantizedRows};
 use lfmq_gguf_wire::GgmlType;
-use std::borrow::Cow;
 
 /// Why rows cannot be packed.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +19,8 @@ const GROUP: usize = 32;
 /// A byte holds four bits of one from each half.
 const HALF: usize = GROUP / 2;
 
-/// The bytes of `rows` in type `ty`.
-pub(crate) fn pack(ty: GgmlType, rows: &QuantizedRows) -> Result<Cow<'_, [u8]>, Trouble> {
+/// The bytes of `rows` in type `ty`: those of `rows` itself, or laid out in `buffer`.
+pub(crate) fn pack<'a>(ty: GgmlType, rows: &'a QuantizedRows, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], Trouble> {
     let row_bytes = ty.row_bytes(rows.cols as u64).ok_or_else(|| shape("whole blocks", rows.cols))? as usize;
     let weights = rows.rows * rows.cols;
     let bytes = match &rows.payload {
@@ -29,14 +28,16 @@ pub(crate) fn pack(ty: GgmlType, rows: &QuantizedRows) -> Result<Cow<'_, [u8]>, 
             if values.len() != weights {
                 return Err(shape(&format!("{weights} values"), values.len()));
             }
-            Cow::Owned(floats(ty, values, rows.cols)?)
+            buffer.clear();
+            floats(ty, values, rows.cols, buffer)?;
+            &buffer[..]
         }
         Payload::Blocks(bytes) => {
             if bytes.len() != row_bytes * rows.rows {
                 return Err(shape(&format!("{} bytes of blocks", row_bytes * rows.rows), bytes.len()));
             }
             check_blocks(ty, bytes, row_bytes)?;
-            Cow::Borrowed(&bytes[..])
+            &bytes[..]
         }
         Payload::Codes { codes, scales, zeros } => {
             let groups = weights / GROUP;
@@ -48,9 +49,10 @@ pub(crate) fn pack(ty: GgmlType, rows: &QuantizedRows) -> Result<Cow<'_, [u8]>, 
             }
             check_codes(ty, codes, rows.cols)?;
             let groups_in_row = rows.cols / GROUP;
-            let mut out = vec![0; row_bytes * rows.rows];
-            blocks(ty, codes, scales, zeros, &mut out).map_err(|(g, what)| Trouble::Value(g / groups_in_row, what))?;
-            Cow::Owned(out)
+            // Every byte is laid anew.
+            buffer.resize(row_bytes * rows.rows, 0);
+            blocks(ty, codes, scales, zeros, buffer).map_err(|(g, what)| Trouble::Value(g / groups_in_row, what))?;
+            &buffer[..]
         }
     };
     if bytes.len() == row_bytes * rows.rows { Ok(bytes) } else { Err(shape(&format!("a payload for {ty}"), "another")) }
@@ -60,23 +62,24 @@ fn shape(expected: &str, found: impl ToString) -> Trouble {
     Trouble::Shape(format!("expected {expected}, found {}", found.to_string()))
 }
 
-fn floats(ty: GgmlType, values: &[f32], cols: usize) -> Result<Vec<u8>, Trouble> {
+fn floats(ty: GgmlType, values: &[f32], cols: usize, out: &mut Vec<u8>) -> Result<(), Trouble> {
     let refuse = |at: usize, what| Err(Trouble::Value(at / cols.max(1), what));
     if let Some(at) = first(values, |v| !v.is_finite()) {
         return refuse(at, "a weight is not finite");
     }
     match ty {
-        GgmlType::F32 => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        GgmlType::BF16 => Ok(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()),
+        GgmlType::F32 => out.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+        GgmlType::BF16 => out.extend(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes())),
         GgmlType::F16 => {
             let halves = halves_of(values);
             if let Some(at) = first(&halves, |h| !h.is_finite()) {
                 return refuse(at, "a weight is too large for f16");
             }
-            Ok(halves.iter().flat_map(|h| h.to_le_bytes()).collect())
+            out.extend(halves.iter().flat_map(|h| h.to_le_bytes()));
         }
-        _ => Err(shape(&format!("codes for {ty}"), "floats")),
+        _ => return Err(shape(&format!("codes for {ty}"), "floats")),
     }
+    Ok(())
 }
 
 /// The first of `items` that is `bad`. They are looked at in parts: a search that may end at any of them would take them
@@ -96,7 +99,7 @@ fn halves_of(values: &[f32]) -> Vec<f16> {
 }
 
 /// What is added to a code to store it, and the largest stored code.
-const fn code_range(ty: GgmlType) -> Option<(i16, i16)> {
+const fn code_range(ty: GgmlType) -> Option<(u8, u8)> {
     match ty {
         GgmlType::Q8_0 => Some((128, 255)),
         GgmlType::Q4_0 => Some((8, 15)),
@@ -109,7 +112,8 @@ const fn code_range(ty: GgmlType) -> Option<(i16, i16)> {
 
 fn check_codes(ty: GgmlType, codes: &[i8], cols: usize) -> Result<(), Trouble> {
     let Some((shift, most)) = code_range(ty) else { return Err(shape(&format!("other values for {ty}"), "codes")) };
-    let outside = |code: &i8| !(0..=most).contains(&(i16::from(*code) + shift));
+    // A code below the range wraps to beyond it.
+    let outside = |code: &i8| code.cast_unsigned().wrapping_add(shift) > most;
     match first(codes, outside) {
         None => Ok(()),
         Some(at) => Err(Trouble::Value(at / cols.max(1), "a code is outside the type's range")),
@@ -124,33 +128,37 @@ fn blocks(
     zeros: &[f32],
     out: &mut [u8],
 ) -> Result<(), (usize, &'static str)> {
-    let shift = code_range(ty).map_or(0, |(shift, _)| shift) as u8;
+    let shift = code_range(ty).map_or(0, |(shift, _)| shift);
     let stored = |code: i8| code.cast_unsigned().wrapping_add(shift);
     let halves = |values, what| {
         let halves = halves_of(values);
         first(&halves, |h| !h.is_finite()).map_or(Ok(halves), |at| Err((at, what)))
     };
-    let exponents = ty == GgmlType::MXFP4;
-    let rounded = if exponents { vec![] } else { halves(scales, "a scale is not finite in f16")? };
+    let size = ty.block_bytes();
+    if ty == GgmlType::MXFP4 {
+        for (g, (block, scale)) in out.chunks_exact_mut(size).zip(scales).enumerate() {
+            put(block, 0, [exponent(*scale).map_err(|what| (g, what))?]);
+        }
+    } else {
+        let scales = halves(scales, "a scale is not finite in f16")?;
+        out.chunks_exact_mut(size).zip(scales).for_each(|(block, half)| put(block, 0, half.to_le_bytes()));
+    }
     let biases = halves(zeros, "a bias is not finite in f16")?;
-    for (g, (block, codes)) in out.chunks_exact_mut(ty.block_bytes()).zip(codes.as_chunks::<GROUP>().0).enumerate() {
-        let mut rest = block;
-        if let (true, Some(scale)) = (exponents, scales.get(g)) {
-            put(&mut rest, [exponent(*scale).map_err(|what| (g, what))?]);
+    out.chunks_exact_mut(size).zip(biases).for_each(|(block, half)| put(block, 2, half.to_le_bytes()));
+    let codes = codes.as_chunks::<GROUP>().0;
+    if ty == GgmlType::Q8_0 {
+        let ends = out.as_chunks_mut::<{ 2 + GROUP }>().0.iter_mut().filter_map(|block| block.last_chunk_mut());
+        ends.zip(codes).for_each(|(to, codes)| *to = codes.map(i8::cast_unsigned));
+        return Ok(());
+    }
+    let fifths = matches!(ty, GgmlType::Q5_0 | GgmlType::Q5_1);
+    for (block, codes) in out.chunks_exact_mut(size).zip(codes) {
+        if fifths {
+            let bit = |(i, code): (usize, &i8)| u32::from(stored(*code) >> 4) << i;
+            let bits = codes.iter().enumerate().map(bit).fold(0u32, |bits, bit| bits | bit);
+            put(block, size - HALF - 4, bits.to_le_bytes());
         }
-        for half in [rounded.get(g), biases.get(g)].into_iter().flatten() {
-            put(&mut rest, half.to_le_bytes());
-        }
-        if ty == GgmlType::Q8_0 {
-            put(&mut rest, codes.map(i8::cast_unsigned));
-            continue;
-        }
-        if matches!(ty, GgmlType::Q5_0 | GgmlType::Q5_1) {
-            let fifth =
-                codes.iter().enumerate().fold(0u32, |bits, (i, code)| bits | (u32::from(stored(*code) >> 4) << i));
-            put(&mut rest, fifth.to_le_bytes());
-        }
-        if let (Some(nibbles), [low, high]) = (rest.first_chunk_mut::<HALF>(), codes.as_chunks::<HALF>().0) {
+        if let (Some(nibbles), [low, high]) = (block.last_chunk_mut::<HALF>(), codes.as_chunks::<HALF>().0) {
             for ((to, a), b) in nibbles.iter_mut().zip(low).zip(high) {
                 *to = (stored(*a) & 15) | (stored(*b) << 4);
             }
@@ -159,11 +167,10 @@ fn blocks(
     Ok(())
 }
 
-/// Lays `bytes` at the front of `to`, which then begins behind them.
-fn put<const N: usize>(to: &mut &mut [u8], bytes: [u8; N]) {
-    if let Some((front, rest)) = std::mem::take(to).split_first_chunk_mut() {
-        *front = bytes;
-        *to = rest;
+/// Lays `bytes` into `to`, `at` bytes behind its front.
+fn put<const N: usize>(to: &mut [u8], at: usize, bytes: [u8; N]) {
+    if let Some(place) = to.get_mut(at..at + N) {
+        place.copy_from_slice(&bytes);
     }
 }
 
@@ -215,10 +222,16 @@ fn check_blocks(ty: GgmlType, bytes: &[u8], row_bytes: usize) -> Result<(), Trou
 mod tests {
     use super::*;
 
+    fn packed(ty: GgmlType, rows: &QuantizedRows) -> Result<Vec<u8>, Trouble> {
+        // What an earlier call left is of no account.
+        let mut buffer = vec![0xff; 7];
+        pack(ty, rows, &mut buffer).map(<[u8]>::to_vec)
+    }
+
     fn codes(ty: GgmlType, codes: Vec<i8>, scale: f32, zeros: Vec<f32>) -> Result<Vec<u8>, Trouble> {
         let rows = codes.len() / 32;
         let payload = Payload::Codes { codes, scales: vec![scale; rows], zeros };
-        pack(ty, &QuantizedRows { rows, cols: 32, payload }).map(Cow::into_owned)
+        packed(ty, &QuantizedRows { rows, cols: 32, payload })
     }
 
     #[test]
@@ -255,9 +268,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_with_its_row() {
         let two = |scale: f32| Payload::Codes { codes: vec![0; 64], scales: vec![1.0, scale], zeros: vec![] };
-        let pack2 = |scale| {
-            pack(GgmlType::Q4_0, &QuantizedRows { rows: 2, cols: 32, payload: two(scale) }).map(Cow::into_owned)
-        };
+        let pack2 = |scale| packed(GgmlType::Q4_0, &QuantizedRows { rows: 2, cols: 32, payload: two(scale) });
         assert!(pack2(65504.0).is_ok());
         assert!(matches!(pack2(65536.0), Err(Trouble::Value(1, _))));
         assert!(matches!(codes(GgmlType::Q4_0, vec![8; 32], 1.0, vec![]), Err(Trouble::Value(0, _))));
@@ -265,7 +276,7 @@ mod tests {
         assert!(matches!(codes(GgmlType::F32, vec![0; 32], 1.0, vec![]), Err(Trouble::Shape(_))));
         let float = |ty, value: f32| {
             let payload = Payload::Float(vec![0.0, value]);
-            pack(ty, &QuantizedRows { rows: 2, cols: 1, payload }).map(Cow::into_owned)
+            packed(ty, &QuantizedRows { rows: 2, cols: 1, payload })
         };
         assert!(matches!(float(GgmlType::F16, 1e5), Err(Trouble::Value(1, _))));
         assert!(matches!(float(GgmlType::F32, f32::NAN), Err(Trouble::Value(1, _))));
@@ -273,7 +284,7 @@ mod tests {
         let mut block = vec![0u8; 2 * 144];
         block[144 + 3] = 0x7c;
         let rows = QuantizedRows { rows: 2, cols: 256, payload: Payload::Blocks(block) };
-        assert!(matches!(pack(GgmlType::Q4_K, &rows), Err(Trouble::Value(1, _))));
-        assert!(matches!(pack(GgmlType::Q6_K, &rows), Err(Trouble::Shape(_))));
+        assert!(matches!(packed(GgmlType::Q4_K, &rows), Err(Trouble::Value(1, _))));
+        assert!(matches!(packed(GgmlType::Q6_K, &rows), Err(Trouble::Shape(_))));
     }
 }

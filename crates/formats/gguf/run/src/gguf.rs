@@ -40,6 +40,17 @@ pub(crate) struct File {
     pub(crate) memory: Arena,
 }
 
+impl File {
+    /// Has the memory of the weights gathered into large pages, while the first prompt runs, for as long as the file is in
+    /// use. Not by the pool, whose threads have that prompt to work on.
+    fn gather(self: &Arc<Self>) {
+        let file = Arc::downgrade(self);
+        let work = move || while file.upgrade().is_some_and(|file| file.memory.gather()) {};
+        // Without a thread pages stay small, and tokens come a little slower.
+        let _ = std::thread::Builder::new().name("large pages".into()).spawn(work);
+    }
+}
+
 impl Gguf {
     /// Opens `path`; of a split model the first part, the others are found beside it. Checks every key the forward
     /// pass needs, and name, shape and type of every tensor. Architectures: `lfm2` and `lfm2moe`. Of experts, at most 2 GiB are
@@ -108,6 +119,7 @@ impl Gguf {
             return Ok(ready);
         }
         let decoder = File::load(&self.file)?;
+        self.file.gather();
         Ok(self.decoder.get_or_init(|| decoder))
     }
 }

@@ -12,7 +12,7 @@ use lfmq_ops::attention::Attention;
 use lfmq_ops::conv::ShortConv;
 use lfmq_ops::{
     BlockLinear, Decoder, DecoderConfig, DenseFfn, Embedding, F32Linear, Form, Gate, Layer, Linear, Moe, OpsError,
-    Routing,
+    Routing, Run,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -60,9 +60,19 @@ impl File {
             norm_eps: spec.norm_eps as f32,
             rope_theta: spec.rope_theta,
         };
-        let embedding = self.matrix(TensorId::global(R::Embedding))?;
-        let head = if spec.tied { embedding.linear() } else { self.matrix(TensorId::global(R::Head))?.linear() };
-        let layers = (0u16..).take(spec.layers.len()).map(|l| self.layer(l)).collect::<Result<_, _>>()?;
+        let ends = || {
+            let embedding = self.matrix(TensorId::global(R::Embedding))?;
+            let head = if spec.tied { embedding.linear() } else { self.matrix(TensorId::global(R::Head))?.linear() };
+            Ok((embedding, head))
+        };
+        // Side by side, as what waits for the end of one matrix waits for pages that another thread clears.
+        let (ends, layers) = rayon::join(ends, || {
+            let layers = 0..u16::try_from(spec.layers.len()).unwrap_or(u16::MAX);
+            layers.into_par_iter().map(|l| self.layer(l)).collect::<Vec<_>>()
+        });
+        // In order, so that the error is the first one on any number of threads.
+        let (embedding, head) = ends?;
+        let layers = layers.into_iter().collect::<Result<_, _>>()?;
         let norm = self.vector(TensorId::global(R::FinalNorm))?;
         Decoder::new(config, embedding.embedding(), layers, norm, head, self.options.kernels).map_err(|e| self.parts(e))
     }
@@ -136,11 +146,8 @@ impl File {
     fn vector(&self, id: TensorId) -> Result<Vec<f32>, RunError> {
         let (index, rows, cols) = self.shape(id)?;
         let (ty, bytes) = self.row_bytes(index, 0..rows, rows * cols)?;
-        let decoded = decode::rows(ty, bytes);
-        if !decoded.finite() {
-            return Err(self.not_finite(index, 0));
-        }
-        Ok(decoded.into_f32())
+        let values = decode::values(ty, bytes);
+        if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(self.not_finite(index, 0)) }
     }
 
     /// A matrix that stays in the file until it is needed.
@@ -196,19 +203,21 @@ impl File {
     ) -> Result<Matrix, RunError> {
         let Some(form) = form else {
             let parts = self.in_parallel(index, rows, cols, |ty, bytes| {
-                let rows = decode::rows(ty, bytes);
-                rows.finite().then(|| rows.into_f32())
+                let values = decode::values(ty, bytes);
+                values.iter().all(|v| v.is_finite()).then_some(values)
             })?;
             let linear = F32Linear::new(rows, cols, parts.concat());
             return linear.map(|m| Matrix::F32(Arc::new(m))).map_err(|e| self.parts(e));
         };
-        let read = |run: Range<usize>| {
-            let (n, start) = (run.len(), run.start);
-            let (ty, bytes) = self.row_bytes(index, run, n * cols)?;
-            let decoded = decode::rows(ty, bytes);
-            if decoded.finite() { Ok(decoded.into_blocks(n, cols)) } else { Err(self.not_finite(index, start).into()) }
+        let fill = |rows: Range<usize>, run: &mut Run<'_>| {
+            let (start, room) = (rows.start, rows.len() * cols);
+            let (ty, bytes) = self.row_bytes(index, rows, room)?;
+            decode::fill(ty, bytes, run).map_err(|e| match e {
+                OpsError::NotFinite { row, .. } => self.not_finite(index, start + row).into(),
+                other => LoadError::Ops(other),
+            })
         };
-        let linear = BlockLinear::read((rows, cols), form, self.options.activation, self.options.kernels, memory, read);
+        let linear = BlockLinear::read((rows, cols), form, self.options.activation, self.options.kernels, memory, fill);
         linear.map(|m| Matrix::Blocks(Arc::new(m))).map_err(|e: LoadError| match e {
             LoadError::Run(e) => *e,
             LoadError::Ops(e) => self.parts(e),

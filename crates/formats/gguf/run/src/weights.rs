@@ -9,8 +9,8 @@ impl Weights for Gguf {
     }
 
     fn read_rows(&self, index: usize, rows: Range<usize>, out: &mut [f32]) -> Result<(), Fault> {
-        let bytes = self.file.row_bytes(index, rows, out.len())?;
-        let values = decode::rows(bytes.0, bytes.1).into_f32();
+        let (ty, bytes) = self.file.row_bytes(index, rows, out.len())?;
+        let values = decode::values(ty, bytes);
         out.iter_mut().zip(values).for_each(|(to, from)| *to = from);
         Ok(())
     }

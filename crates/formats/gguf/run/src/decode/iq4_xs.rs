@@ -1,9 +1,10 @@
 //! IQ4_XS, 136 bytes: f16 d, u16 of top scale bits, 4 bytes of scale nibbles, 128 bytes of table indices, 16 per 32
 //! weights as in IQ4_NL. The scale of a run is 6 bits minus 32; `d * scale * table[q]`.
 
-use super::{Block256, bits, iq4_nl};
+use super::{Unpacked256, bits, iq4_nl};
 
-pub(super) fn unpack(block: &[u8; 136]) -> Block256 {
+#[inline(always)]
+pub(super) fn unpack(block: &[u8; 136]) -> Unpacked256 {
     let [d0, d1, h0, h1, rest @ ..] = block;
     let (low, indices) = rest.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
     let top = u16::from_le_bytes([*h0, *h1]);
@@ -16,5 +17,5 @@ pub(super) fn unpack(block: &[u8; 136]) -> Block256 {
     for (codes, bytes) in codes.as_chunks_mut::<32>().0.iter_mut().zip(indices.as_chunks::<16>().0) {
         *codes = iq4_nl::levels(bytes);
     }
-    Block256 { codes, scale: bits::half(*d0, *d1), sub_scales, min: 0.0, sub_mins: [0; 16] }
+    Unpacked256 { codes, scale: bits::half(*d0, *d1), sub_scales, min: 0.0, sub_mins: [0; 16] }
 }

@@ -2,9 +2,11 @@
 //! ties, outliers, scales near the binary16 limit), and the digest of the f32 values that both the gguf package and
 //! llama.cpp's own code give for them.
 
-use super::{form, ops, rows};
+use super::{fill, form, values};
+use lfmq_core::Activation;
 use lfmq_gguf_wire::GgmlType;
 use lfmq_kernels::{Arena, Kernels};
+use lfmq_ops::{BlockLinear, OpsError, Run};
 use sha2::{Digest, Sha256};
 
 /// Type, first 12 hex digits of the SHA-256 of the blocks and of the values as little-endian f32.
@@ -42,8 +44,7 @@ fn every_type_decodes_to_the_known_values() {
     for (ty, input, output) in ANSWERS {
         let blocks = blocks(ty);
         assert_eq!(digest(&blocks), input, "{ty}: the blocks");
-        let decoded = rows(ty, &blocks);
-        let values = decoded.into_f32();
+        let values = values(ty, &blocks);
         assert_eq!(values.len(), 32 * 256, "{ty}");
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(digest(&bytes), output, "{ty}: the values");
@@ -56,36 +57,40 @@ fn every_type_decodes_to_the_known_values() {
 #[test]
 fn kernels_widen_to_the_same_values() {
     for (ty, ..) in ANSWERS {
-        let Some(form) = form(ty) else { continue };
-        let expected = rows(ty, &blocks(ty)).into_f32();
+        if form(ty).is_none() {
+            continue;
+        }
+        let expected = values(ty, &blocks(ty));
         for kernels in Kernels::available() {
-            let read = |rows: std::ops::Range<usize>| {
-                let all = blocks(ty);
-                let per_row = all.len() / 32;
-                let part = &all[rows.start * per_row..rows.end * per_row];
-                Ok::<_, ops::OpsError>(super::rows(ty, part).into_blocks(rows.len(), 256))
-            };
-            let linear = ops::BlockLinear::read(
-                (32, 256),
-                form,
-                lfmq_core::Activation::Runtime,
-                kernels,
-                &Arena::default(),
-                read,
-            );
             let mut widened = vec![0.0_f32; 32 * 256];
-            linear.unwrap().widen(0..32, &mut widened);
+            laid_out(ty, &blocks(ty), kernels).unwrap().widen(0..32, &mut widened);
             let same = expected.iter().zip(&widened).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same, "{ty} on {}", kernels.name);
         }
     }
 }
 
+/// 32 rows of 256 weights.
+fn laid_out(ty: GgmlType, blocks: &[u8], kernels: &'static Kernels) -> Result<BlockLinear, OpsError> {
+    let fill = |rows: std::ops::Range<usize>, run: &mut Run<'_>| {
+        let per_row = blocks.len() / 32;
+        fill(ty, &blocks[rows.start * per_row..rows.end * per_row], run)
+    };
+    BlockLinear::read((32, 256), form(ty).unwrap(), Activation::Runtime, kernels, &Arena::default(), fill)
+}
+
 #[test]
 fn scales_that_are_not_finite_are_seen() {
-    let mut block = blocks(GgmlType::Q4_K);
-    assert!(rows(GgmlType::Q4_K, &block).finite());
-    block[2..4].copy_from_slice(&[0x00, 0x7c]);
-    assert!(!rows(GgmlType::Q4_K, &block).finite(), "an infinite minimum");
-    assert!(!rows(GgmlType::F32, &f32::NAN.to_le_bytes()).finite());
+    let refused = |ty, at: usize, bytes: [u8; 2]| {
+        let mut blocks = blocks(ty);
+        let row = 21;
+        let at = blocks.len() / 32 * row + at;
+        blocks[at..at + 2].copy_from_slice(&bytes);
+        let error = laid_out(ty, &blocks, Kernels::best()).unwrap_err();
+        assert!(matches!(error, OpsError::NotFinite { row: 21, .. }), "{ty}: {error}");
+        error.to_string()
+    };
+    assert_eq!(refused(GgmlType::Q4_K, 2, [0x00, 0x7c]), "minimum in row 21: expected a finite number, found inf");
+    assert_eq!(refused(GgmlType::Q4_0, 0, [0x00, 0xfc]), "scale in row 21: expected a finite number, found -inf");
+    assert_eq!(refused(GgmlType::Q8_0, 0, [0x01, 0x7e]), "scale in row 21: expected a finite number, found NaN");
 }

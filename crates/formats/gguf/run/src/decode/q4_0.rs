@@ -1,8 +1,9 @@
 //! Q4_0, 18 bytes: f16 d, 16 bytes of nibbles. `d * (q - 8)`.
 
-use super::{Block32, bits};
+use super::{Unpacked32, bits};
 
-pub(super) fn unpack(block: &[u8; 18]) -> Block32 {
+#[inline(always)]
+pub(super) fn unpack(block: &[u8; 18]) -> Unpacked32 {
     let [d0, d1, codes @ ..] = block;
-    Block32 { codes: bits::nibbles(codes).map(|q| q as i8 - 8), scale: bits::half(*d0, *d1), min: 0.0 }
+    Unpacked32 { codes: bits::signed(&bits::nibbles(codes), 8), scale: bits::half(*d0, *d1), min: 0.0 }
 }

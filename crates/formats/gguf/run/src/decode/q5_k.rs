@@ -1,9 +1,10 @@
 //! Q5_K, 176 bytes: f16 d, f16 dmin, 12 bytes of 6-bit scales and minima, 32 bytes of fifth bits, 128 bytes of
 //! nibbles (as Q4_K). The fifth bit of element `32r + l` is bit `r` of byte `l`; `d * scale * q - dmin * min` by 32.
 
-use super::{Block256, bits, q4_k};
+use super::{Unpacked256, bits, q4_k};
 
-pub(super) fn unpack(block: &[u8; 176]) -> Block256 {
+#[inline(always)]
+pub(super) fn unpack(block: &[u8; 176]) -> Unpacked256 {
     let [d0, d1, m0, m1, rest @ ..] = block;
     let (packed, rest) = rest.split_first_chunk::<12>().unwrap_or((&[0; 12], &[]));
     let (fifth, nibbles) = rest.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
@@ -14,5 +15,5 @@ pub(super) fn unpack(block: &[u8; 176]) -> Block256 {
             *code |= ((fifth >> bit & 1) << 4) as i8;
         }
     }
-    Block256 { codes, scale: bits::half(*d0, *d1), sub_scales, min: bits::half(*m0, *m1), sub_mins }
+    Unpacked256 { codes, scale: bits::half(*d0, *d1), sub_scales, min: bits::half(*m0, *m1), sub_mins }
 }

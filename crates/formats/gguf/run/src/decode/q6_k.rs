@@ -2,9 +2,10 @@
 //! For element `128h + 32g + l` the nibble lies in byte `64h + 32(g % 2) + l`, low for g < 2 and high after; the
 //! top bits are bits `2g` of byte `32h + l`. `d * scale * (q - 32)` by sub-blocks of 16.
 
-use super::{Block256, bits};
+use super::{Unpacked256, bits};
 
-pub(super) fn unpack(block: &[u8; 210]) -> Block256 {
+#[inline(always)]
+pub(super) fn unpack(block: &[u8; 210]) -> Unpacked256 {
     let [packed @ .., d0, d1] = block;
     let (nibbles, rest) = packed.split_first_chunk::<128>().unwrap_or((&[0; 128], &[]));
     let (tops, scales) = rest.split_first_chunk::<64>().unwrap_or((&[0; 64], &[]));
@@ -21,5 +22,5 @@ pub(super) fn unpack(block: &[u8; 210]) -> Block256 {
     }
     let mut sub_scales = [0; 16];
     sub_scales.iter_mut().zip(scales).for_each(|(to, from)| *to = *from as i8);
-    Block256 { codes, scale: bits::half(*d0, *d1), sub_scales, min: 0.0, sub_mins: [0; 16] }
+    Unpacked256 { codes, scale: bits::half(*d0, *d1), sub_scales, min: 0.0, sub_mins: [0; 16] }
 }

@@ -38,9 +38,10 @@ PATIENCE_S = 8.0
 class Bench:
     def __init__(self, args):
         self.args = args
-        self.work = Path(args.work)
+        # A folder a shape: what lies in it is used again.
+        self.work = Path(args.work) / args.shape
         self.work.mkdir(parents=True, exist_ok=True)
-        self.syn = self.work / f"synth-{args.shape}"
+        self.syn = self.work / "synth"
         self.lfmq = find("LFMQ", None) or [ROOT / "target/release/lfmq"]
         self.licence = self.work / "LICENSE"
         self.licence.write_text("synthetic weights, no rights reserved\n")

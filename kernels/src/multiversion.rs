@@ -37,10 +37,14 @@ impl Isa {
     /// What this machine has, narrowest first. Never empty.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        let mut all = vec![Self(Set::Baseline)];
-        #[cfg(target_arch = "x86_64")]
-        all.extend([(Set::Avx2, avx2_here()), (Set::Avx512, avx512_here())].iter().filter(|s| s.1).map(|s| Self(s.0)));
-        all
+        let all = [
+            (Set::Baseline, true),
+            #[cfg(target_arch = "x86_64")]
+            (Set::Avx2, avx2_here()),
+            #[cfg(target_arch = "x86_64")]
+            (Set::Avx512, avx512_here()),
+        ];
+        all.into_iter().filter(|(_, here)| *here).map(|(set, _)| Self(set)).collect()
     }
 
     /// The widest of this machine.

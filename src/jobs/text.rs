@@ -2,7 +2,7 @@
 
 use super::file;
 use lfmq_core::Fault;
-use sha2::{Digest, Sha256};
+use lfmq_digest::{Sha256, hex};
 use std::path::Path;
 
 const BUILT_IN: &str = include_str!("../../fixtures/text/eval.txt");
@@ -33,5 +33,5 @@ impl Text {
 
 /// SHA-256 in lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::of(bytes))
 }

@@ -54,7 +54,7 @@ functions! {
                 } else {
                     tile_b32::<false>(acts, &scratch.groups, scales, &[], w, at, &mut isums)
                 };
-                put(sums, m, strip * STRIP, w.rows, &mut out[TOKENS * tile * ldo..], ldo);
+                put(&sums, m, strip * STRIP, w.rows, &mut out[TOKENS * tile * ldo..], ldo);
             }
         }
         scratch.keep();
@@ -123,7 +123,7 @@ functions! {
                 } else {
                     tile_b256::<false>(acts, &scratch.groups, scales, &[], w, at, &mut isums)
                 };
-                put(sums, m, strip * STRIP, w.rows, &mut out[TOKENS * tile * ldo..], ldo);
+                put(&sums, m, strip * STRIP, w.rows, &mut out[TOKENS * tile * ldo..], ldo);
             }
         }
         scratch.keep();
@@ -199,7 +199,7 @@ functions! {
                 zeros[..m].copy_from_slice(&x.zeros[first..][..m]);
                 let acts = &x.codes[first * w.cols..][..m * w.cols];
                 let sums = tile_row(acts, &scratch.groups, (&scales, &zeros), w, strip, &mut isums);
-                put(sums, m, strip * STRIP, w.rows, &mut out[first * ldo..], ldo);
+                put(&sums, m, strip * STRIP, w.rows, &mut out[first * ldo..], ldo);
             }
         }
         scratch.keep();
@@ -274,17 +274,14 @@ functions! {
         }
     }
 
-    /// Stores the sums of the first `m` tokens for the rows from `row` on that there are. By value: sums whose address
-    /// goes anywhere are kept in memory all the time.
+    /// Stores the sums of the first `m` tokens for the rows from `row` on that there are.
     #[inline]
-    fn put(sums: [Floats; TOKENS], m: usize, row: usize, rows: usize, out: &mut [f32], ldo: usize) {
+    fn put(sums: &[Floats; TOKENS], m: usize, row: usize, rows: usize, out: &mut [f32], ldo: usize) {
         let len = STRIP.min(rows - row);
-        for t in 0..TOKENS {
-            if t < m {
-                let mut lanes = [0.0; STRIP];
-                vnni::put(&mut lanes, sums[t]);
-                out[t * ldo + row..][..len].copy_from_slice(&lanes[..len]);
-            }
+        for (t, sums) in sums.iter().enumerate().take(m) {
+            let mut lanes = [0.0; STRIP];
+            vnni::put(&mut lanes, *sums);
+            out[t * ldo + row..][..len].copy_from_slice(&lanes[..len]);
         }
     }
 }
